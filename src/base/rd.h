@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rd.h - a reading cursor with an end and a sticky "bad" flag
+ *
+ * Reading past the end gives zeros (or NULL) and sets bad; one check closes a decoder.
+ * All integers are little-endian; rd_be64() is for keys, whose order is that of their bytes.
+ */
+#ifndef RD_H
+#define RD_H
+
+#include "base/bytes.h"
+
+struct rd {
+	const uint8_t *at, *end;
+	bool bad;
+};
+
+static inline struct rd rd_of(struct bytes b)
+{
+	return (struct rd){.at = b.at, .end = b.at + b.len};
+}
+
+static inline size_t rd_left(const struct rd *r)
+{
+	return (size_t)(r->end - r->at);
+}
+
+/* The next len bytes, borrowed; NULL and bad if there are fewer. */
+const uint8_t *rd_span(struct rd *r, size_t len);
+struct bytes rd_bytes(struct rd *r, size_t len); /* {NULL, 0} and bad if there are fewer */
+void rd_copy(struct rd *r, void *to, size_t len); /* zeros if there are fewer */
+uint8_t rd_u8(struct rd *r);
+uint16_t rd_u16(struct rd *r);
+uint32_t rd_u32(struct rd *r);
+uint64_t rd_u64(struct rd *r);
+uint64_t rd_be64(struct rd *r);
+/* Whether everything was read and nothing was missing. */
+bool rd_done(const struct rd *r);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bundle.h - a signed, sealed batch of one incarnation's records, numbered from 1 in its log
+ *
+ * Clear header (peerfs-wire(5)): magic "PFSB", version, folder, device, nonce of the incarnation
+ * (incarnation = hash_incarnation()), sequence, hash of the bundle before (zeros for 1),
+ * predecessor incarnation and its last bundle held (sequence 1 only, else 0), vector as a delta
+ * against the bundle before, roster head, key epoch, body length; then the sealed body (kind
+ * SEAL_BUNDLE; encoded records one after another, zstd or not); then an Ed25519 signature over
+ * everything before it.
+ */
+#ifndef BUNDLE_H
+#define BUNDLE_H
+
+#include "codec/record.h"
+#include "codec/seal.h"
+
+#define BUNDLE_BYTES_MAX (5u << 20) /* whole, encoded */
+#define BUNDLE_BODY_MAX (16u << 20) /* after inflation */
+#define BUNDLE_CUT_BYTES (256u << 10) /* the author closes one at this size */
+#define BUNDLE_RECORDS_MAX 65536
+
+struct bundle_head {
+	struct folder_id folder;
+	struct device_id device;
+	uint64_t nonce, inc; /* inc is computed, not encoded */
+	uint64_t seq;
+	struct hash prev;
+	struct where follows; /* seq 1: predecessor incarnation and its last bundle held; or 0, 0 */
+	struct vector *delta; /* entries that differ from the vector of seq - 1; seq 0 cannot occur,
+				 so an entry that went back is sent as its lower value */
+	struct hash roster; /* head of the roster its author had */
+	uint32_t epoch;
+	struct bytes body; /* sealed; borrowed */
+	uint8_t sig[SIG_LEN];
+};
+
+/* Append all but the signature; then bundle_sign() appends that over w from start. */
+void bundle_encode(struct wr *w, const struct bundle_head *h);
+void bundle_sign(struct wr *w, size_t start, const struct sign_pair *p);
+/* Decode a whole bundle and compute inc; the delta vector is the caller's.  No signature check. */
+enum err bundle_decode(struct bytes from, struct bundle_head *ret) MUST_USE;
+/* Whether the signature is its device's. */
+bool bundle_verify(struct bytes whole, const struct bundle_head *h);
+void bundle_hash(struct bytes whole, struct hash *ret); /* what the next one's prev names */
+
+/* An opened bundle: made outside the lock by sys/pool, handed to the core with ownership. */
+struct bundle {
+	struct bundle_head head;
+	uint8_t *raw; /* whole bytes as received; owned */
+	size_t raw_len;
+	struct hash hash;
+	uint8_t *plain; /* inflated body; records point into it; owned */
+	struct record_arena *arena; /* owned */
+	struct record *records; /* owned; in and vec still unset */
+	uint32_t count;
+};
+void bundle_free(struct bundle *b); /* accepts NULL and half-built */
+/* Decode plain (owned by b, len bytes) into b->records; ERR_MALFORMED, ERR_NOMEM. */
+enum err bundle_records(struct bundle *b, size_t len) MUST_USE;
+
+#endif

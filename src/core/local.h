@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * local.h - what a local operation writes down (merge.md section 3)
+ *
+ * An operation changes the local view exactly as POSIX says and in no other way: what would move
+ * because of it is first pinned at its shown place.  Each call checks what POSIX asks, works out
+ * all pins from the view before it, and hands the records to emit(), pins first.
+ */
+#ifndef LOCAL_H
+#define LOCAL_H
+
+#include "core/view.h"
+
+struct emitter {
+	void *arg;
+	/* The dot and clock that the next emitted record will get. */
+	void (*next)(void *arg, struct dot *dot, uint64_t *t);
+	/* Fill in dot, t, wall, in and vec, note it for journal and bundle, view_apply() it. */
+	enum err (*emit)(void *arg, struct record *r);
+};
+struct make {
+	enum inode_type type;
+	uint32_t mode, rdev; /* mode: an attribute record is emitted unless it is the default */
+	bool has_owner;
+	uint32_t uid, gid;
+	struct bytes target; /* symlinks */
+	struct bytes content; /* files: first version's manifest, or len 0: none yet */
+	int64_t mtime_ns; /* of that version */
+};
+/* dir is a shown directory everywhere.  Errors are those of POSIX: ERR_EXIST, ERR_NOENT,
+ * ERR_NOTDIR, ERR_NAMETOOLONG, ERR_INVAL (bad name); ERR_NOMEM. */
+enum err local_make(struct view *v, const struct emitter *e, struct inode_id dir, struct bytes name,
+		    const struct make *what, struct inode_id *ret) MUST_USE;
+enum err local_unlink(struct view *v, const struct emitter *e, struct inode_id dir,
+		      struct bytes name) MUST_USE; /* also ERR_ISDIR */
+enum err local_rmdir(struct view *v, const struct emitter *e, struct inode_id dir,
+		     struct bytes name) MUST_USE; /* also ERR_NOTEMPTY */
+enum local_rename_flags { LOCAL_NOREPLACE = 1, LOCAL_EXCHANGE = 2 };
+/* Also ERR_LOOP, ERR_ISDIR, ERR_NOTEMPTY. */
+enum err local_rename(struct view *v, const struct emitter *e, struct inode_id from_dir,
+		      struct bytes from, struct inode_id to_dir, struct bytes to,
+		      unsigned flags) MUST_USE;
+/* A further name for a non-directory; a copy is promoted first.  ERR_PERM for directories. */
+enum err local_link(struct view *v, const struct emitter *e, struct inode_id inode,
+		    struct inode_id dir, struct bytes name) MUST_USE;
+/* mode, owner, times or one xattr (value NULL: removed); a copy is promoted first. */
+enum err local_set(struct view *v, const struct emitter *e, struct inode_id inode,
+		   const struct attr_value *a) MUST_USE;
+/* Before a version of inode is cut: promotes a copy, gives a kept file its name back, removes
+ * names hidden behind it.  Nothing to do for an ordinary file. */
+enum err local_edit(struct view *v, const struct emitter *e, struct inode_id inode) MUST_USE;
+
+/* End the conflict of the file at (dir, name): keep that of keep (a name in dir); all: keep all. */
+enum err local_resolve(struct view *v, const struct emitter *e, struct inode_id dir,
+		       struct bytes name, struct bytes keep, bool all) MUST_USE;
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* tables.h - the first byte of each kv key: who owns which rows (layouts: in the owner's file) */
+#ifndef TABLES_H
+#define TABLES_H
+
+enum table {
+	/* reg and view */
+	TABLE_INODE = 'I', /* inode -> type, birth, heads of content, attributes */
+	TABLE_LINK = 'L', /* inode, name id -> link heads */
+	TABLE_PLACE = 'P', /* parent, name, name id, inode -> live or kept entry there */
+	TABLE_DIR = 'D', /* directory -> effective place, counts */
+	TABLE_CHILD = 'C', /* parent, name, directory -> effective children */
+	TABLE_VIEW = 'V', /* anything else the view keeps: second byte tells */
+	TABLE_XATTR = 'X', /* inode, key -> stamped value */
+	TABLE_VECTOR = 'v', /* vector number -> encoded vector */
+	/* content */
+	TABLE_WORK = 'W', /* inode, work number -> file being written */
+	TABLE_EXTENT = 'E', /* work number, offset -> length, place in the data log */
+	TABLE_NODE = 'N', /* manifest node's name -> its plaintext */
+	/* log */
+	TABLE_OUT = 'O', /* own op -> record not yet in a bundle */
+	TABLE_ARRIVAL = 'A', /* arrival number -> incarnation, sequence, journal offset, length */
+	TABLE_BUNDLE = 'B', /* incarnation, sequence -> arrival number, hash */
+	TABLE_OWN = 'o', /* own incarnation, first op -> last op, bundle */
+	TABLE_LOG = 'l', /* incarnation -> device, last vector, ... */
+	/* roster, node */
+	TABLE_ROSTER = 'R', /* number -> roster record */
+	TABLE_STATE = 'S', /* small things of the node: second byte tells */
+	/* sys: rows the core only reads */
+	TABLE_PIECE = 'c', /* piece name -> pack, offset, length, kind */
+	TABLE_KNOWN = 'k' /* chunk id -> name, epoch, stored length: known contents */
+};
+
+#endif

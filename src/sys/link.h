@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * link.h - sessions with other devices: TCP, Noise XX, frames, keepalive, back-off
+ *
+ * One control session for each pair of devices and folder.  Two devices that dial each other at
+ * once keep the session dialled by the lower device id.  The Noise static key is certified by the
+ * device's Ed25519 identity inside the handshake's payloads; the initiator names the folder by a
+ * keyed tag that tells a stranger nothing.  Before a session is up the owner is asked whether the
+ * device may speak (authorise); until then nothing is said.
+ *
+ * A frame: length u16 (big-endian, of the sealed rest), sealed: class u8, flags u8 (1: more of this
+ * message follows), part of a message.  Messages of class CONTROL go before those of BULK at every
+ * write; frames of both may interleave, those of one class do not.
+ *
+ * Threads: everything runs on the loop's thread but link_send(), link_dial(), link_close(), which
+ * any thread may call.  Callbacks come on the loop's thread.
+ */
+#ifndef LINK_H
+#define LINK_H
+
+#include "codec/noise.h"
+#include "codec/seal.h"
+#include "codec/wire.h"
+#include "sys/report.h"
+#include <uv.h>
+
+#define LINK_FRAME_MAX (64u << 10)
+#define LINK_HALF_OPEN_MAX 256
+#define LINK_HALF_OPEN_MS 5000
+#define LINK_KEEPALIVE_MS 15000
+#define LINK_DEAD_MS 45000
+#define LINK_QUEUE_BYTES_MAX (64u << 20) /* per session: beyond, the session is dropped */
+#define LINK_RETRY_MIN_MS 500
+#define LINK_RETRY_MAX_MS 60000
+
+enum link_class { LINK_CONTROL = 0, LINK_BULK = 1 };
+struct link;
+struct link_ops {
+	void *arg;
+	/* A device has proved its identity and names a folder (index in the list given with
+	 * link_folder()).  joining: it asks to join, so it is not in the roster.  True: go on. */
+	bool (*authorise)(void *arg, uint32_t folder, const struct device_id *who, bool joining);
+	/* hash: the session's Noise hash, the same on both sides. */
+	void (*up)(void *arg, uint64_t session, uint32_t folder, const struct device_id *who,
+		   bool dialled, bool joining, const uint8_t hash[NOISE_HASH], const char *addr);
+	void (*message)(void *arg, uint64_t session, struct bytes message); /* borrowed */
+	void (*down)(void *arg, uint64_t session, enum err why);
+	/* A dial ended without a session: to show in status; it is retried with back-off. */
+	void (*dial_failed)(void *arg, uint32_t folder, const char *addr, enum err why);
+};
+enum err link_new(uv_loop_t *loop, const struct sign_pair *device, const struct link_ops *ops,
+		  struct link **ret) MUST_USE;
+void link_free(struct link *l, void (*done)(void *arg), void *arg); /* closes all, then done */
+/* addr "HOST:PORT" or "[V6]:PORT"; port 0 picks one; *port: the one bound.  ERR_BUSY: port in use.
+ */
+enum err link_listen(struct link *l, const char *addr, uint16_t *port) MUST_USE;
+/* Serve a folder under number no from now on (unserve: link_folder_gone). */
+enum err link_folder(struct link *l, uint32_t no, const struct folder_id *id) MUST_USE;
+void link_folder_gone(struct link *l, uint32_t no);
+/* Keep a session with that device of that folder: dial its addresses (comma list), retrying with
+ * jittered back-off from LINK_RETRY_MIN_MS to LINK_RETRY_MAX_MS until link_forget(). */
+enum err link_keep(struct link *l, uint32_t folder, const struct device_id *who, const char *addrs,
+		   bool joining) MUST_USE;
+void link_forget(struct link *l, uint32_t folder, const struct device_id *who);
+void link_dial_now(struct link *l); /* forget the back-off: try all absent ones at once */
+/* Queue a message; consumes take_message (malloc'd).  ERR_CLOSED: no such session; ERR_FULL. */
+enum err link_send(struct link *l, uint64_t session, enum link_class c, uint8_t *take_message,
+		   size_t len) MUST_USE;
+size_t link_queued(struct link *l, uint64_t session); /* bytes waiting to be written */
+void link_close(struct link *l, uint64_t session, enum err why);
+struct link_stats {
+	uint64_t sent, received; /* bytes on the wire */
+	uint64_t rtt_usec; /* of the last keepalive or 0 */
+};
+bool link_stats(struct link *l, uint64_t session, struct link_stats *ret);
+
+#endif
