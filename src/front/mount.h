@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mount.h - a folder as a file system: FUSE requests in, replies out
+ *
+ * With nodes.c (kernel node ids) and notify.c (what the kernel must forget) the only room that
+ * knows libfuse.  The program that the user ran mounts (mount_attach()) and hands the descriptor
+ * to the daemon, which serves it (mount_serve()); the daemon never touches a path under a mount.
+ */
+#ifndef MOUNT_H
+#define MOUNT_H
+
+#include "sys/host.h"
+
+struct mount;
+struct mount_options {
+	bool allow_other; /* root, or user_allow_other in fuse.conf */
+	bool preserve_owner; /* owner = preserve */
+	uint32_t uid, gid; /* owner = mounter: whose everything is */
+	bool privileged; /* mounted by root: device nodes, trusted xattrs */
+};
+
+/*
+ * In the user's program: mount on dir (an empty directory of ours) and give the /dev/fuse
+ * descriptor, which the caller passes on and closes.  On error text says what happened and what to
+ * do (missing device, not empty, no fusermount3, still mounted by a dead daemon).
+ */
+enum err mount_attach(const char *dir, const char *folder, const struct mount_options *o, int *fd,
+		      char *text, size_t text_len) MUST_USE;
+/* Unmount dir (lazily if lazy), by fusermount3 or umount2(); also a mount whose daemon is dead. */
+enum err mount_detach(const char *dir, bool lazy, char *text, size_t text_len) MUST_USE;
+bool mount_is_dead(const char *dir); /* "Transport endpoint is not connected" */
+
+/* In the daemon: serve fd (taken) with threads of its own until unmounted; then gone() once. */
+enum err mount_serve(struct host *h, int take_fd, const char *dir, const struct mount_options *o,
+		     void (*gone)(void *arg, struct mount *m), void *arg,
+		     struct mount **ret) MUST_USE;
+const char *mount_dir(const struct mount *m);
+void mount_stop(
+	struct mount *m); /* end the session (the kernel sees ENOTCONN), join threads, free */
+
+#endif

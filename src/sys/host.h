@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * host.h - one folder in the daemon: the node, its lock, and the hands that carry out its actions
+ *
+ * host_step() is the only way a step happens: journal room first, then lock, step, append, unlock;
+ * then, outside the lock, the actions.  FUSE threads call it themselves, so a reply costs no
+ * thread hop.  Contents never cross the lock.
+ */
+#ifndef HOST_H
+#define HOST_H
+
+#include "core/node.h"
+#include "sys/files.h"
+#include "sys/link.h"
+
+struct host;
+struct host_front { /* the mounts' side; called without the lock, from any thread; may be NULL */
+	void *arg;
+	void (*read_again)(void *arg, uint64_t tag, enum err err);
+	void (*notify)(void *arg, const struct change *c);
+	void (*stale)(void *arg, struct inode_id inode, uint64_t file);
+};
+struct host_join {
+	bool joining; /* we ask to join with this secret */
+	uint8_t secret[32];
+};
+
+/* Open a store that files_create() made (and node_found() or an invitation filled), replay, start.
+ * l may be NULL (no network).  store is kept by copy. */
+struct host_config {
+	const char *store;
+	const struct sign_pair *device;
+	const char *device_name;
+	uint32_t read_timeout_ms;
+	struct link *link;
+	uint32_t folder_no; /* as given to link_folder() */
+	struct host_join join;
+	void (*on_joined)(void *arg, enum err err,
+			  const char *text); /* ERR_OK, or ERR_REFUSED and why */
+	void *on_joined_arg;
+};
+enum err host_open(const struct host_config *c, struct host **ret) MUST_USE;
+/* Cut and publish what is open, wait for seals, flush, mark clean, close.  Accepts NULL. */
+void host_close(struct host *h);
+
+/* Fills in now, wall and journal_at, steps, and carries out the actions. */
+enum err host_step(struct host *h, struct event *ev) MUST_USE;
+void host_lock(struct host *h); /* for queries on host_node() */
+void host_unlock(struct host *h);
+struct node *host_node(struct host *h);
+void host_set_front(struct host *h, const struct host_front *f); /* NULL: none */
+
+/* Write bytes to the data log for EV_WRITE; any thread, no lock. */
+enum err host_data(struct host *h, struct bytes data, uint64_t *addr) MUST_USE;
+/*
+ * EV_READ and the bytes: reads at most len into buf.  ERR_AGAIN: parked under tag, read_again()
+ * will come.  *done: bytes read (short only at the end of file).
+ */
+enum err host_read(struct host *h, uint64_t file, uint64_t off, uint32_t len, uint64_t tag,
+		   bool polite, uint8_t *buf, uint32_t *done) MUST_USE;
+enum err host_fsync(struct host *h) MUST_USE; /* data log and journal, group commit */
+enum err host_space(struct host *h, struct files_space *ret) MUST_USE;
+
+/* From the link, on the loop's thread. */
+void host_up(struct host *h, uint64_t session, const struct device_id *who, bool joining,
+	     const uint8_t hash[NOISE_HASH]);
+void host_message(struct host *h, uint64_t session, struct bytes message);
+void host_down(struct host *h, uint64_t session);
+/* The owner's timer: milliseconds until host_tick() is due; -1: never.  changed() of the config
+ * would be a second way: the loop asks again after each host_tick() and at least every 100 ms. */
+int host_timeout(struct host *h);
+void host_tick(struct host *h);
+
+#endif
