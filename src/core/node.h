@@ -23,6 +23,7 @@
 
 #include "base/rng.h"
 #include "codec/bundle.h"
+#include "codec/manifest.h"
 #include "codec/wire.h"
 #include "core/local.h"
 
