@@ -22,14 +22,15 @@
 #define MANIFEST_NODE_MAX 256
 #define MANIFEST_DEPTH_MAX 8
 #define CHUNK_BYTES_MAX (512u << 10) /* plaintext */
-#define CHUNK_BYTES_MIN (16u << 10) /* but for the last of a file */
+#define CHUNK_BYTES_MIN (16u << 10) /* but for the last of a file, or before a hole */
+#define MANIFEST_SIZE_MAX ((uint64_t)INT64_MAX) /* of a file, as off_t has it */
 
 enum entry_kind { ENTRY_CHUNK = 1, ENTRY_HOLE = 2, ENTRY_NODE = 3 };
 struct entry {
 	uint8_t kind; /* enum entry_kind */
 	uint64_t len; /* bytes of the file it covers, > 0 */
 	uint32_t epoch; /* folder key it is sealed under; 0 for holes */
-	uint32_t stored; /* bytes of the sealed piece; 0 for holes */
+	uint32_t stored; /* bytes of the sealed piece, 1..ENTRY_STORED_MAX; 0 for holes */
 	struct hash id; /* keyed hash of the plaintext; zero for holes */
 	struct hash name; /* BLAKE2b-256 of the sealed bytes; zero for holes */
 };
@@ -42,6 +43,10 @@ struct manifest {
 	struct entry at[MANIFEST_ROOT_MAX];
 };
 
+/*
+ * A root's bytes: form u8; then, form 1 (inline): the data itself; form 2 (tree): depth u8,
+ * count u8 (1..MANIFEST_ROOT_MAX), size u64, entries.
+ */
 void manifest_encode(struct wr *w, const struct manifest *m);
 /* Lengths sum to size, kinds fit the depth; ERR_MALFORMED.  ret->data borrowed from the input. */
 enum err manifest_decode(struct bytes from, struct manifest *ret) MUST_USE;
@@ -56,6 +61,11 @@ void node_encode(struct wr *w, uint8_t depth, const struct entry *at, uint32_t c
 /* Fills at most MANIFEST_NODE_MAX entries; ERR_MALFORMED. */
 enum err node_decode(struct bytes from, uint8_t *depth, struct entry *at, uint32_t *count) MUST_USE;
 #define ENTRY_BYTES 81 /* encoded: kind 1, len 8, epoch 4, stored 4, id 32, name 32 */
+#define NODE_HEAD 3
+#define NODE_BYTES_MAX (NODE_HEAD + MANIFEST_NODE_MAX * ENTRY_BYTES)
+#define ENTRY_STORED_MAX (CHUNK_BYTES_MAX + 4096u) /* seal, and zstd at its worst */
+#define MANIFEST_TREE_HEAD 11
+#define MANIFEST_BYTES_MAX (MANIFEST_TREE_HEAD + MANIFEST_ROOT_MAX * ENTRY_BYTES) /* of a root */
 void entry_encode(struct wr *w, const struct entry *e);
 enum err entry_decode(struct rd *r, struct entry *ret) MUST_USE;
 /* The id of a node over its children. */

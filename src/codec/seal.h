@@ -23,6 +23,10 @@ enum seal_kind { SEAL_CHUNK = 1, SEAL_NODE = 2, SEAL_BUNDLE = 3 };
 #define SEAL_NONCE 24
 #define SIG_LEN 64
 #define SEAL_ZSTD 1 /* flag */
+#define SEAL_VERSION 1
+#define SEAL_PLAIN_MAX (16u << 20) /* after inflation; chunks and nodes have limits of their own   \
+				    */
+#define SEAL_BYTES_MAX (SEAL_PLAIN_MAX + (1u << 17)) /* a sealed piece; zstd at its worst */
 
 struct seal_keys { /* of one epoch; made from the epoch's folder key by crypto_kdf */
 	uint32_t epoch;
@@ -41,7 +45,8 @@ struct seal_info {
 	uint8_t kind, flags;
 	uint32_t epoch, plain_len;
 };
-/* The clear header alone; ERR_MALFORMED, ERR_VERSION. */
+/* The clear header alone: plain_len is within the limits of its kind, and is the body's length
+ * unless that is zstd.  ERR_MALFORMED, ERR_VERSION (also the other suite). */
 enum err seal_peek(struct bytes sealed, struct seal_info *ret) MUST_USE;
 /* Open into out (sealed.len - SEAL_OVERHEAD bytes); the body is still zstd if info.flags say so.
  * ERR_FORGED when the tag, kind or epoch do not fit, ERR_MALFORMED. */
