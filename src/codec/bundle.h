@@ -15,8 +15,9 @@
 #include "codec/record.h"
 #include "codec/seal.h"
 
+#define BUNDLE_VERSION 1
 #define BUNDLE_BYTES_MAX (5u << 20) /* whole, encoded */
-#define BUNDLE_BODY_MAX (16u << 20) /* after inflation */
+#define BUNDLE_BODY_MAX SEAL_PLAIN_MAX /* after inflation */
 #define BUNDLE_CUT_BYTES (256u << 10) /* the author closes one at this size */
 #define BUNDLE_RECORDS_MAX 65536
 
@@ -38,7 +39,8 @@ struct bundle_head {
 /* Append all but the signature; then bundle_sign() appends that over w from start. */
 void bundle_encode(struct wr *w, const struct bundle_head *h);
 void bundle_sign(struct wr *w, size_t start, const struct sign_pair *p);
-/* Decode a whole bundle and compute inc; the delta vector is the caller's.  No signature check. */
+/* Decode a whole bundle and compute inc; the delta vector is the caller's.  No signature check, but
+ * the body is a sealed bundle of the head's epoch.  ERR_MALFORMED, ERR_VERSION, ERR_NOMEM. */
 enum err bundle_decode(struct bytes from, struct bundle_head *ret) MUST_USE;
 /* Whether the signature is its device's. */
 bool bundle_verify(struct bytes whole, const struct bundle_head *h);

@@ -5,7 +5,7 @@
  * Each is signed by its author and names the heads it had seen, so that concurrent acts have one
  * order everywhere (core/roster).  The hash of the founding record is the folder's id.
  * Bytes: magic "PFSR", version, folder (zeros in the founding one), kind, author, count of
- * parents, parents (ascending), wall ms, body by kind, signature.
+ * parents, parents (ascending), wall ms, body by kind, signature: peerfs-wire(5).
  */
 #ifndef MEMBER_H
 #define MEMBER_H
@@ -25,6 +25,7 @@ enum member_kind {
 };
 #define MEMBER_PARENTS_MAX 16
 #define MEMBER_NAME_MAX 64 /* a device's or folder's name: 1..64 bytes UTF-8, no control, '/' */
+#define MEMBER_TEXT_MAX 255 /* addresses: printable ASCII without blanks, or nothing */
 #define MEMBER_BOX_MAX 4096
 #define MEMBER_BYTES_MAX (64u << 10)
 #define FOLDER_EPOCHS_MAX 64
@@ -40,14 +41,16 @@ struct member_record {
 	uint8_t role; /* enum role */
 	uint32_t epoch;
 	struct bytes name, text, box; /* borrowed */
+	struct bytes unknown; /* body of an unknown kind; borrowed */
 	struct hash token;
 	struct vector *vec; /* owned by whoever decoded; may be NULL */
 	uint8_t sig[SIG_LEN];
 };
-void member_encode(struct wr *w, const struct member_record *m,
-		   const struct sign_pair *by); /* signs */
-enum err member_decode(struct bytes from,
-		       struct member_record *ret) MUST_USE; /* no signature check */
+/* Appends and signs; by is the author.  What member_decode() would refuse is asserted. */
+void member_encode(struct wr *w, const struct member_record *m, const struct sign_pair *by);
+/* No signature check.  ERR_MALFORMED, ERR_VERSION, ERR_NOMEM.  The founding record has no parents,
+ * every other one 1..MEMBER_PARENTS_MAX. */
+enum err member_decode(struct bytes from, struct member_record *ret) MUST_USE;
 bool member_verify(struct bytes whole, const struct member_record *m);
 bool member_name_ok(struct bytes name);
 const char *role_text(enum role r);

@@ -28,7 +28,8 @@ enum attr_field { ATTR_MODE = 1, ATTR_OWNER = 2, ATTR_TIMES = 3, ATTR_XATTR = 4 
 #define SYMLINK_BYTES_MAX 4095
 #define XATTR_NAME_MAX_BYTES 255
 #define XATTR_VALUE_MAX_BYTES 65536
-#define RECORD_BYTES_MAX (4u << 20) /* one encoded record */
+#define RECORD_BYTES_MAX (4u << 20) /* one encoded record, its frame included */
+#define RECORD_HEAD 53 /* length 4, kind 1, dot 16, t 8, wall 8, inode 16 */
 
 struct place { /* a name in a directory */
 	struct inode_id parent;
@@ -111,8 +112,12 @@ struct record_arena;
 struct record_arena *record_arena_new(void); /* NULL: no memory */
 void record_arena_free(struct record_arena *a); /* also drops vectors of decoded origins */
 
-/* Append one framed record: length u32, kind u8, ...; see peerfs-store(5). */
+/* Append one framed record: length u32, kind u8, ...; see peerfs-store(5).  What record_decode()
+ * would refuse is the caller's bug: asserted. */
 void record_encode(struct wr *w, const struct record *r);
+/* The bytes record_encode() would append: at most RECORD_BYTES_MAX may be encoded, which only the
+ * attributes of a promoted copy can exceed. */
+size_t record_bytes(const struct record *r);
 /*
  * Read one record.  Checks all that a record alone can show: names, limits, known types, derived
  * ids that equal their hash, places present where needed.  in and vec are left zero.

@@ -3,10 +3,11 @@
  * store.h - the bytes on disk that are not bundles: journal frames, pack and data log headers,
  * local.db: peerfs-store(5)
  *
- * A journal frame: length u32 (of the payload), XXH3-64 of the payload seeded with the frame's
- * offset u64, payload.  The payload's first byte is a journal_kind; the core encodes and decodes
- * the rest (core/node).
- * A pack's piece: magic "PK", kind u8 (seal_kind), pad u8 0, length u32, name 32, sealed bytes.
+ * A journal frame: length u32 (of the payload, at least 1), XXH3-64 of the payload seeded with the
+ * frame's offset u64, payload.  The payload's first byte is a journal_kind; the core encodes and
+ * decodes the rest (core/node). A pack's piece: magic "PK", kind u8 (seal_kind), pad u8 0, length
+ * u32, name 32, sealed bytes. local.db: magic "PFSL", version u32, folder 32, device 32, store id
+ * 16, machine u64, clean u8, length of the name u8, name, XXH3-64 of all that u64.
  */
 #ifndef STORE_H
 #define STORE_H
