@@ -113,18 +113,22 @@ void manifest_inline(struct wr *w, struct bytes data)
 {
 	assert(data.len <= INLINE_BYTES_MAX);
 	wr_u8(w, FORM_INLINE);
+	wr_u16(w, (uint16_t)data.len);
 	wr_bytes(w, data);
 }
 
+/*
+ * Inline content, after the form.
+ *	1	2	size	0..INLINE_BYTES_MAX
+ *	3	n	data
+ */
 static enum err inline_decode(struct rd *r, struct manifest *ret)
 {
-	size_t len = rd_left(r);
-
-	if (len > INLINE_BYTES_MAX)
-		return fail(ERR_MALFORMED);
 	ret->is_inline = true;
-	ret->size = len;
-	ret->data = rd_bytes(r, len);
+	ret->size = rd_u16(r);
+	ret->data = rd_bytes(r, (size_t)ret->size);
+	if (ret->size > INLINE_BYTES_MAX || !rd_done(r))
+		return fail(ERR_MALFORMED);
 	return ERR_OK;
 }
 

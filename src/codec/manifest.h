@@ -44,7 +44,7 @@ struct manifest {
 };
 
 /*
- * A root's bytes: form u8; then, form 1 (inline): the data itself; form 2 (tree): depth u8,
+ * A root's bytes: form u8; then, form 1 (inline): size u16, data; form 2 (tree): depth u8,
  * count u8 (1..MANIFEST_ROOT_MAX), size u64, entries.
  */
 void manifest_encode(struct wr *w, const struct manifest *m);
