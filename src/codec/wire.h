@@ -16,6 +16,8 @@
 #define WIRE_NAMES_MAX 256 /* pieces asked for in one WANT */
 #define WIRE_ROSTER_MAX 1024
 #define WIRE_ADDR_MAX 256
+#define WIRE_TEXT_MAX 256 /* of a REFUSE */
+#define WIRE_INVITATION_VERSION 1
 
 enum wire_type {
 	WIRE_JOIN = 1, /* joiner -> inviter, first message of a joiner */
