@@ -2,9 +2,9 @@
 /*
  * host.h - one folder in the daemon: the node, its lock, and the hands that carry out its actions
  *
- * host_step() is the only way a step happens: journal room first, then lock, step, append, unlock;
- * then, outside the lock, the actions.  FUSE threads call it themselves, so a reply costs no
- * thread hop.  Contents never cross the lock.
+ * host_step() is the only way a step happens: lock, journal room, step, append, unlock; then,
+ * outside the lock, the actions.  FUSE threads call it themselves, so a reply costs no thread
+ * hop.  Contents never cross the lock.  What comes from the network goes through sys/inbox.
  */
 #ifndef HOST_H
 #define HOST_H
@@ -12,6 +12,7 @@
 #include "core/node.h"
 #include "sys/files.h"
 #include "sys/link.h"
+#include "sys/marks.h"
 
 struct host;
 struct host_front { /* the mounts' side; called without the lock, from any thread; may be NULL */
@@ -25,8 +26,6 @@ struct host_join {
 	uint8_t secret[32];
 };
 
-/* Open a store that files_create() made (and node_found() or an invitation filled), replay, start.
- * l may be NULL (no network).  store is kept by copy. */
 struct host_config {
 	const char *store;
 	const struct sign_pair *device;
@@ -36,12 +35,23 @@ struct host_config {
 	uint32_t folder_no; /* as given to link_folder() */
 	struct host_join join;
 	void (*on_joined)(void *arg, enum err err,
-			  const char *text); /* ERR_OK, or ERR_REFUSED and why */
+			  const char *text); /* ERR_OK, or ERR_REFUSED and why; any thread */
 	void *on_joined_arg;
 };
+/* Make the store of a new folder, founded by this device; name: the folder's, also locally. */
+enum err host_found(const char *store, const struct sign_pair *device, const char *device_name,
+		    const char *name) MUST_USE;
+/* Make the empty store of a folder to be joined; name: what it is called on this device. */
+enum err host_prepare(const char *store, const struct sign_pair *device, const struct folder_id *id,
+		      const char *name) MUST_USE;
+/* Open a store that one of the two made, replay, start.  link may be NULL (no network).  store is
+ * kept by copy. */
 enum err host_open(const struct host_config *c, struct host **ret) MUST_USE;
-/* Cut and publish what is open, wait for seals, flush, mark clean, close.  Accepts NULL. */
+/* Cut and publish what is open, wait for seals, flush, mark clean, close.  Accepts NULL.  Nobody
+ * may call anything on the host meanwhile. */
 void host_close(struct host *h);
+/* Cut what is open and wait until everything is sealed and sent, at most so long; true: it is. */
+bool host_settle(struct host *h, unsigned timeout_ms);
 
 /* Fills in now, wall and journal_at, steps, and carries out the actions. */
 enum err host_step(struct host *h, struct event *ev) MUST_USE;
@@ -61,14 +71,19 @@ enum err host_read(struct host *h, uint64_t file, uint64_t off, uint32_t len, ui
 enum err host_fsync(struct host *h) MUST_USE; /* data log and journal, group commit */
 enum err host_space(struct host *h, struct files_space *ret) MUST_USE;
 
-/* From the link, on the loop's thread. */
-void host_up(struct host *h, uint64_t session, const struct device_id *who, bool joining,
-	     const uint8_t hash[NOISE_HASH]);
-void host_message(struct host *h, uint64_t session, struct bytes message);
-void host_down(struct host *h, uint64_t session);
-/* The owner's timer: milliseconds until host_tick() is due; -1: never.  changed() of the config
- * would be a second way: the loop asks again after each host_tick() and at least every 100 ms. */
+/* The owner's timer, on the loop's thread: milliseconds until host_tick() is due; -1: never.  The
+ * loop asks again after each host_tick() and at least every 100 ms. */
 int host_timeout(struct host *h);
 void host_tick(struct host *h);
+
+/* ---- for sys/inbox ---- */
+const struct folder_id *host_folder(const struct host *h);
+struct link *host_link(struct host *h);
+bool host_joining(struct host *h, uint8_t secret[32]);
+enum err host_keys(struct host *h, uint32_t epoch, struct seal_keys *ret) MUST_USE; /* no lock */
+struct files *host_files(struct host *h);
+struct marks *host_marks(struct host *h);
+/* Run a job on a thread that never waits behind sealing. */
+enum err host_submit(struct host *h, void (*job)(void *arg), void *arg) MUST_USE;
 
 #endif

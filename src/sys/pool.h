@@ -25,7 +25,8 @@ enum err pool_open_into(struct bytes sealed, const struct seal_keys *k,
 /* A fixed number of threads that run jobs in order of submission. */
 struct pool;
 enum err pool_new(unsigned threads, struct pool **ret) MUST_USE;
-enum err pool_submit(struct pool *p, void (*job)(void *arg), void *arg) MUST_USE; /* ERR_NOMEM */
+/* ERR_NOMEM; ERR_CLOSED while pool_free() runs. */
+enum err pool_submit(struct pool *p, void (*job)(void *arg), void *arg) MUST_USE;
 void pool_free(struct pool *p); /* finishes what was submitted, joins; accepts NULL */
 
 #endif
