@@ -4,9 +4,10 @@
  *
  *	STORE/lock		held by the daemon that has it open (fcntl lock, OFD)
  *	STORE/local.db		what only this device knows; replaced whole
- *	STORE/journal		frames in order (codec/store.h); never rewritten, only cut at a bad
- *tail STORE/data/NNNNNNNN	data log segments: raw bytes of writes not yet sealed
+ *	STORE/journal		frames in order (codec/store.h); only ever cut, at a torn tail
+ *	STORE/data/NNNNNNNN	data log segments: raw bytes of writes not yet sealed
  *	STORE/packs/NNNNNNNN	sealed pieces, each behind a header
+ *	STORE/reserve		room given up so that local.db can be replaced on a full disk
  *	STORE/index/		LMDB: derived (sys/index)
  *
  * Journal appends come under the node's lock; data log writes and all reads from any thread.
@@ -34,14 +35,17 @@ enum err files_set_local(struct files *f,
 bool files_broken(const struct files *f);
 
 /* ---- journal ---- */
-/* Walk whole frames from offset from; show gets offset, payload, and the offset behind it; stops at
- * the first error of show.  A damaged or torn tail is cut off: *cut_bytes says how much (0: none).
- * A sound frame behind a damaged one is damage, not a tail: ERR_DAMAGED, nothing is cut. */
+/* Walk whole frames from offset from; show gets the payload's offset, the payload, and the offset
+ * behind it (where a later walk may begin); stops at the first error of show.  ERR_DAMAGED also
+ * when from is beyond the end.  Walk once after opening, before the first append.  A damaged or
+ * torn tail is cut off: *cut_bytes says how much (0: none). A sound frame behind a damaged one is
+ * damage, not a tail: ERR_DAMAGED, nothing is cut. */
 enum err files_journal_walk(struct files *f, uint64_t from,
 			    enum err (*show)(void *arg, uint64_t at, struct bytes payload,
 					     uint64_t next),
 			    void *arg, uint64_t *cut_bytes) MUST_USE;
-/* Make sure len more bytes of journal can be written (fallocate ahead); ERR_NOSPC. */
+/* Make sure len more bytes of journal can be written (fallocate ahead); ERR_NOSPC.  Ask for more
+ * than you write, and what must always work (removals) has room kept for it. */
 enum err files_journal_room(struct files *f, size_t len) MUST_USE;
 /* Append one frame by one write; *at: the payload's offset.  ERR_NOSPC, ERR_IO (store broken). */
 enum err files_journal_append(struct files *f, struct bytes payload, uint64_t *at) MUST_USE;
@@ -51,7 +55,7 @@ uint64_t files_journal_end(const struct files *f);
 /* fdatasync data log then journal; concurrent callers share one (group commit).  Any thread. */
 enum err files_sync(struct files *f) MUST_USE;
 
-/* ---- data log ---- addresses are (segment number * DATA_SEGMENT_BYTES + offset) */
+/* ---- data log ---- addresses are (segment number * DATA_SEGMENT_BYTES + offset), never 0 */
 /* Write data at a freshly reserved address; never straddles segments (data.len <= segment).  Any
  * thread.  ERR_NOSPC, ERR_IO. */
 enum err files_data_write(struct files *f, struct bytes data, uint64_t *addr) MUST_USE;
@@ -61,17 +65,24 @@ void files_data_trim(struct files *f, uint64_t limit_segment,
 		     bool (*in_use)(void *arg, uint64_t segment), void *arg);
 uint64_t files_data_segment(const struct files *f); /* the one being written */
 
-/* ---- packs ---- addresses are (pack number << 32 | offset of the sealed bytes) */
+/* ---- packs ---- addresses are (pack number << 32 | offset of the sealed bytes), never 0 */
+/* name must be hash_blake() of the sealed bytes: by it the walk tells whole pieces from torn ones.
+ * ERR_TOOBIG, ERR_NOSPC, ERR_IO. */
 enum err files_pack_write(struct files *f, uint8_t kind, const struct hash *name,
 			  struct bytes sealed,
 			  uint64_t *addr) MUST_USE; /* any thread; not yet durable */
 enum err files_pack_read(struct files *f, uint64_t addr, void *to, size_t len) MUST_USE;
 enum err files_pack_sync(struct files *f) MUST_USE; /* all that was written before is durable */
-/* Walk pieces from (pack << 32 | offset of a header): used to index what a crash left behind.  A
- * torn tail of the last pack is cut off. */
+/* Walk pieces from (pack << 32 | offset of a header; 0: all): used to index what a crash left
+ * behind.  show gets the address of the sealed bytes; *end: where a later walk may begin.  A torn
+ * tail of the last pack is cut off; damage elsewhere is reported, and skipped up to the next piece
+ * that proves itself.  ERR_DAMAGED when from is beyond the end. */
 enum err files_pack_walk(struct files *f, uint64_t from,
 			 enum err (*show)(void *arg, uint64_t addr, const struct pack_head *h),
 			 void *arg, uint64_t *end) MUST_USE;
+uint32_t files_pack_current(struct files *f); /* number of the pack being written; 0: none yet */
+/* Remove a pack that nothing points into any more; ERR_BUSY: it is being written. */
+enum err files_pack_remove(struct files *f, uint32_t no) MUST_USE;
 
 struct files_space {
 	uint64_t block, blocks, free, avail; /* statvfs of the store */

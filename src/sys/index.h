@@ -37,10 +37,14 @@ void index_lock_with(struct index *x, void (*lock)(void *arg), void (*unlock)(vo
 		     void *arg);
 /* Start the thread; before that nothing is drained. */
 enum err index_start(struct index *x) MUST_USE;
-/* Drain now and wait until committed; called without the node's lock. */
+/* Drain now and wait until committed; called without the node's lock, after index_start().
+ * ERR_NOSPC: the disk is full; nothing is lost, the index thread tries again every INDEX_DRAIN_MS.
+ * ERR_IO: LMDB failed and is left alone until the next start: memory grows, so stop soon. */
 enum err index_flush(struct index *x) MUST_USE;
+/* Rows in memory and not yet in LMDB, in bytes, about; grows while the disk is full. */
+size_t index_backlog(struct index *x);
 /* Positions of the last commit: data log segments below may be trimmed when this has moved. */
 uint64_t index_commits(struct index *x);
-void index_close(struct index *x); /* flushes, joins; accepts NULL */
+void index_close(struct index *x); /* flushes if it was started, joins; accepts NULL */
 
 #endif
