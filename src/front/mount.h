@@ -2,9 +2,9 @@
 /*
  * mount.h - a folder as a file system: FUSE requests in, replies out
  *
- * With nodes.c (kernel node ids) and notify.c (what the kernel must forget) the only room that
- * knows libfuse.  The program that the user ran mounts (mount_attach()) and hands the descriptor
- * to the daemon, which serves it (mount_serve()); the daemon never touches a path under a mount.
+ * The room front/ is the only one that knows libfuse.  The program that the user ran mounts
+ * (mount_attach()) and hands the descriptor to the daemon, which serves it (mount_serve()); the
+ * daemon never touches a path under a mount.
  */
 #ifndef MOUNT_H
 #define MOUNT_H
@@ -22,20 +22,32 @@ struct mount_options {
 /*
  * In the user's program: mount on dir (an empty directory of ours) and give the /dev/fuse
  * descriptor, which the caller passes on and closes.  On error text says what happened and what to
- * do (missing device, not empty, no fusermount3, still mounted by a dead daemon).
+ * do (missing device, not empty, no fusermount3, still mounted by a dead daemon).  A mount that a
+ * dead daemon left on dir is taken away first.
  */
 enum err mount_attach(const char *dir, const char *folder, const struct mount_options *o, int *fd,
 		      char *text, size_t text_len) MUST_USE;
-/* Unmount dir (lazily if lazy), by fusermount3 or umount2(); also a mount whose daemon is dead. */
+/* Unmount dir (lazily if lazy), by fusermount3 or umount2(); also a mount whose daemon is dead.
+ * ERR_BUSY: in use; ERR_INVAL: nothing of that kind is mounted there. */
 enum err mount_detach(const char *dir, bool lazy, char *text, size_t text_len) MUST_USE;
 bool mount_is_dead(const char *dir); /* "Transport endpoint is not connected" */
 
-/* In the daemon: serve fd (taken) with threads of its own until unmounted; then gone() once. */
+/*
+ * In the daemon: serve fd (taken, also on error) with threads of its own until unmounted; then
+ * gone() once, from one of those threads: it may not call mount_stop() itself.  One mount a host:
+ * it is the host's front (host_set_front()) until mount_stop().
+ */
 enum err mount_serve(struct host *h, int take_fd, const char *dir, const struct mount_options *o,
 		     void (*gone)(void *arg, struct mount *m), void *arg,
 		     struct mount **ret) MUST_USE;
 const char *mount_dir(const struct mount *m);
-void mount_stop(
-	struct mount *m); /* end the session (the kernel sees ENOTCONN), join threads, free */
+struct mount_counts {
+	uint64_t nodes, names, handles; /* that the kernel holds */
+	uint64_t parked; /* reads that wait for bytes */
+};
+void mount_counts(struct mount *m, struct mount_counts *ret);
+/* End the session (the kernel sees ENOTCONN unless unmounted before), join threads, free.  No
+ * gone() after it.  Does not touch the mount point. */
+void mount_stop(struct mount *m);
 
 #endif

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: MIT
+/*
+ * mount.c - one mount being served: the session, its threads, and their end
+ *
+ * A fixed set of threads waits in read(2) on the descriptor; the one that the kernel wakes carries
+ * the request to its answer.  None of them ever waits for the network, so a small set serves any
+ * number of parked reads.  They block all signals: those are the program's.
+ *
+ * The end comes in two ways.  Unmounted: every read gives ENODEV, the last thread out calls gone().
+ * Stopped: the threads are cancelled, which is allowed only while they wait for a request, so that
+ * each request is answered first.  Closing the descriptor then ends the kernel's side.
+ *
+ * The reply to INIT passes through our hands, because this version of libfuse does not pass on all
+ * that the kernel offers: parallel lookups in a directory, and leaving set-id bits to us (or else
+ * the kernel asks for a capability before each write).
+ */
+#include "front/mount.h"
+#include "front/attrs.h"
+#include "front/entries.h"
+#include "front/handles.h"
+#include "front/listing.h"
+#include "front/parked.h"
+#include "sys/report.h"
+#include <linux/fuse.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define THREADS 12
+#define BACKGROUND 4096 /* read-ahead in flight; the library's 12 would let absent files block */
+#define READAHEAD (1u << 20)
+
+struct mount_pool {
+	pthread_mutex_t lock;
+	pthread_t thread[THREADS];
+	unsigned started, running; /* under lock */
+	bool stopping; /* under lock */
+	uint64_t init_unique; /* of the INIT request; 0: answered */
+	uint32_t init_flags; /* that the kernel offered */
+	void (*gone)(void *arg, struct mount *m);
+	void *gone_arg;
+};
+
+/* ---- the descriptor ---- */
+
+static ssize_t io_read(int fd, void *buf, size_t len, void *arg)
+{
+	struct mount *m = arg;
+	ssize_t n = read(fd, buf, len);
+
+	if (n >= (ssize_t)(sizeof(struct fuse_in_header) + sizeof(struct fuse_init_in))) {
+		const struct fuse_in_header *h = buf;
+		if (h->opcode == FUSE_INIT) { /* the first request, and alone */
+			const struct fuse_init_in *in = (const void *)(h + 1);
+			m->pool->init_flags = in->flags;
+			m->pool->init_unique = h->unique;
+		}
+	}
+	return n;
+}
+
+static ssize_t io_writev(int fd, struct iovec *iov, int count, void *arg)
+{
+	struct mount *m = arg;
+	const struct fuse_out_header *h = iov[0].iov_base;
+
+	if (m->pool->init_unique && h->unique == m->pool->init_unique && !h->error && count > 1 &&
+	    iov[1].iov_len >= offsetof(struct fuse_init_out, max_background)) {
+		struct fuse_init_out *out = iov[1].iov_base;
+		out->flags |= m->pool->init_flags &
+			      (FUSE_PARALLEL_DIROPS | (uint32_t)FUSE_HANDLE_KILLPRIV_V2);
+		m->pool->init_unique = 0;
+	}
+	return writev(fd, iov, count);
+}
+
+/* ---- what the kernel is asked for ---- */
+
+static void init(void *arg, struct fuse_conn_info *conn)
+{
+	(void)arg;
+	unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS |
+			FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO |
+			FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS;
+
+	/* No writeback cache: it hides remote sizes and disk-full.  No splicing: one copy is
+	 * cheaper than two pipes for what goes through our buffers anyway. */
+	conn->want = conn->capable & want;
+	conn->max_write = MOUNT_WRITE_MAX;
+	conn->max_readahead = READAHEAD;
+	conn->max_background = BACKGROUND;
+	conn->congestion_threshold = BACKGROUND;
+	conn->time_gran = 1;
+}
+
+static const struct fuse_lowlevel_ops ops = {
+	.init = init,
+	.lookup = entries_lookup,
+	.forget = entries_forget,
+	.forget_multi = entries_forget_multi,
+	.getattr = attrs_get,
+	.setattr = attrs_set,
+	.readlink = entries_readlink,
+	.mknod = entries_mknod,
+	.mkdir = entries_mkdir,
+	.unlink = entries_unlink,
+	.rmdir = entries_rmdir,
+	.symlink = entries_symlink,
+	.rename = entries_rename,
+	.link = entries_link,
+	.open = handles_open,
+	.create = handles_create,
+	.read = handles_read,
+	.write = handles_write,
+	.release = handles_release,
+	.fsync = handles_fsync,
+	.fallocate = handles_fallocate,
+	.opendir = listing_open,
+	.readdir = listing_read,
+	.readdirplus = listing_read_plus,
+	.releasedir = listing_release,
+	.fsyncdir = listing_sync,
+	.statfs = attrs_statfs,
+	.setxattr = attrs_setxattr,
+	.getxattr = attrs_getxattr,
+	.listxattr = attrs_listxattr,
+	.removexattr = attrs_removexattr,
+	/* flush is not needed: nothing is kept back until close() */
+};
+
+/* ---- the host's calls ---- */
+
+static void on_read_again(void *arg, uint64_t tag, enum err err)
+{
+	struct mount *m = arg;
+
+	parked_again(m->parked, tag, err);
+}
+
+static void on_notify(void *arg, const struct change *c)
+{
+	struct mount *m = arg;
+
+	notify_change(m->notify, c);
+}
+
+static void on_stale(void *arg, struct inode_id inode, uint64_t file)
+{
+	struct mount *m = arg;
+
+	notify_stale(m->notify, inode, file);
+}
+
+static int forget(void *arg, uint64_t nodeid, const char *name, size_t len)
+{
+	struct mount *m = arg;
+
+	if (name)
+		return fuse_lowlevel_notify_inval_entry(m->session, nodeid, name, len);
+	return fuse_lowlevel_notify_inval_inode(m->session, nodeid, -1, 0);
+}
+
+/* ---- threads ---- */
+
+static void free_buffer(void *arg)
+{
+	struct fuse_buf *buf = arg;
+
+	free(buf->mem);
+}
+
+static void serve(struct mount *m)
+{
+	struct fuse_buf buf = {.mem = NULL};
+
+	pthread_cleanup_push(free_buffer, &buf);
+	while (!fuse_session_exited(m->session)) {
+		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+		int n = fuse_session_receive_buf(m->session, &buf);
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+		if (n == -EINTR || n == -EAGAIN)
+			continue;
+		if (n <= 0)
+			break; /* unmounted, or aborted */
+		fuse_session_process_buf(m->session, &buf);
+	}
+	pthread_cleanup_pop(1);
+}
+
+static void *mount_thread(void *arg)
+{
+	struct mount *m = arg;
+	struct mount_pool *p = m->pool;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	serve(m);
+	fuse_session_exit(m->session);
+	pthread_mutex_lock(&p->lock);
+	bool last = --p->running == 0 && !p->stopping;
+	pthread_mutex_unlock(&p->lock);
+	if (last && p->gone)
+		p->gone(p->gone_arg, m);
+	return NULL;
+}
+
+/* running counts all from the start: none may be the last while others are being made. */
+static enum err start_threads(struct mount *m)
+{
+	struct mount_pool *p = m->pool;
+	sigset_t all, old;
+	int failed = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	p->running = THREADS;
+	while (p->started < THREADS && !failed) {
+		failed = pthread_create(&p->thread[p->started], NULL, mount_thread, m);
+		p->started += !failed;
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return failed ? fail(ERR_NOMEM) : ERR_OK;
+}
+
+static void stop_threads(struct mount *m)
+{
+	struct mount_pool *p = m->pool;
+
+	pthread_mutex_lock(&p->lock);
+	p->stopping = true;
+	pthread_mutex_unlock(&p->lock);
+	fuse_session_exit(m->session);
+	for (unsigned k = 0; k < p->started; k++)
+		pthread_cancel(p->thread[k]);
+	for (unsigned k = 0; k < p->started; k++)
+		pthread_join(p->thread[k], NULL);
+	p->started = 0;
+}
+
+/* ---- life ---- */
+
+static void mount_free(struct mount *m)
+{
+	if (m->notify)
+		notify_free(m->notify);
+	if (m->session)
+		fuse_session_destroy(m->session);
+	parked_free(m->parked);
+	nodes_free(m->nodes);
+	if (m->pool)
+		pthread_mutex_destroy(&m->pool->lock);
+	free(m->pool);
+	free(m->dir);
+	free(m);
+}
+
+/* The session takes fd only if this succeeds. */
+static enum err new_session(struct mount *m, int fd)
+{
+	char name[] = "peerfs", *argv[] = {name, NULL};
+	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
+	const struct fuse_custom_io io = {.read = io_read, .writev = io_writev};
+
+	m->session = fuse_session_new(&args, &ops, sizeof(ops), m);
+	fuse_opt_free_args(&args);
+	if (!m->session)
+		return fail(ERR_NOMEM);
+	int n = fuse_session_custom_io(m->session, &io, fd);
+	return n ? fail(n == -ENOMEM ? ERR_NOMEM : ERR_INVAL) : ERR_OK;
+}
+
+static enum err new_parts(struct mount *m)
+{
+	m->nodes = nodes_new();
+	if (!m->nodes)
+		return fail(ERR_NOMEM);
+	const struct notify_config c = {
+		.host = m->host, .nodes = m->nodes, .forget = forget, .arg = m};
+	enum err e = notify_new(&c, &m->notify);
+	return e ? e : parked_new(m, &m->parked);
+}
+
+enum err mount_serve(struct host *h, int take_fd, const char *dir, const struct mount_options *o,
+		     void (*gone)(void *arg, struct mount *m), void *arg, struct mount **ret)
+{
+	struct mount *m = calloc(1, sizeof(*m));
+	bool taken = false;
+
+	enum err e = m ? ERR_OK : fail(ERR_NOMEM);
+	if (!e) {
+		m->host = h;
+		m->preserve_owner = o->preserve_owner;
+		m->privileged = o->privileged;
+		m->uid = o->uid;
+		m->gid = o->gid;
+		m->dir = strdup(dir);
+		m->pool = calloc(1, sizeof(*m->pool));
+		if (m->pool) {
+			pthread_mutex_init(&m->pool->lock, NULL);
+			m->pool->gone = gone;
+			m->pool->gone_arg = arg;
+		}
+		e = m->dir && m->pool ? new_session(m, take_fd) : fail(ERR_NOMEM);
+		taken = !e;
+	}
+	if (!e)
+		e = new_parts(m);
+	if (!e) {
+		const struct host_front front = {.arg = m,
+						 .read_again = on_read_again,
+						 .notify = on_notify,
+						 .stale = on_stale};
+		host_set_front(h, &front);
+		e = start_threads(m);
+	}
+	if (!taken)
+		close(take_fd);
+	if (!e) {
+		*ret = m;
+		return ERR_OK;
+	}
+	if (m && m->parked)
+		mount_stop(m);
+	else if (m)
+		mount_free(m);
+	return e;
+}
+
+const char *mount_dir(const struct mount *m)
+{
+	return m->dir;
+}
+
+void mount_counts(struct mount *m, struct mount_counts *ret)
+{
+	struct nodes_counts c;
+
+	nodes_counts(m->nodes, &c);
+	*ret = (struct mount_counts){
+		.nodes = c.nodes,
+		.names = c.names,
+		.handles = c.handles,
+		.parked = parked_count(m->parked),
+	};
+}
+
+static void close_handle(void *arg, struct handle *h)
+{
+	handles_close(arg, h);
+}
+
+void mount_stop(struct mount *m)
+{
+	stop_threads(m);
+	parked_stop(m->parked);
+	host_set_front(m->host, NULL);
+	/* An unmount in force leaves handles open; their last writes are versions, too. */
+	nodes_close_all(m->nodes, close_handle, m);
+	mount_free(m);
+}
