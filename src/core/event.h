@@ -145,7 +145,9 @@ struct event {
 			uint32_t len;
 			bool polite; /* absent bytes: ERR_UNREACHABLE at once */
 			struct piece *pieces; /* room for NODE_PIECES_MAX */
-			uint32_t count; /* result; the read is short only at the end of file */
+			uint32_t count; /* result, with len: the bytes mapped, short only at the end
+					   of file or when more is set */
+			bool more; /* result: the pieces ran out before the range did */
 		} read;
 		struct {
 			uint64_t work;
@@ -297,5 +299,14 @@ struct actions { /* a zeroed struct is empty; reuse it with actions_reset() */
 };
 void actions_reset(struct actions *a); /* frees what the actions own; keeps the arrays */
 void actions_fini(struct actions *a);
+
+/* Attributes as a program sees them: node_stat(). */
+struct node_stat {
+	struct view_attr a;
+	uint64_t size;
+	uint64_t blocks; /* 512-byte units allocated in the version, local or not */
+	int64_t mtime_ns, ctime_ns;
+	bool stale; /* file is older than what the name shows */
+};
 
 #endif

@@ -68,13 +68,6 @@ uint64_t node_deadline(const struct node *n);
 struct view *node_view(struct node *n);
 /* Attributes as a program sees them: unsealed writes included.  file: of an open handle, whose
  * version may be older than the one shown; or 0. */
-struct node_stat {
-	struct view_attr a;
-	uint64_t size;
-	uint64_t blocks; /* 512-byte units allocated in the version, local or not */
-	int64_t mtime_ns, ctime_ns;
-	bool stale; /* file is older than what the name shows */
-};
 enum err node_stat(struct node *n, struct inode_id inode, uint64_t file,
 		   struct node_stat *ret) MUST_USE;
 /* As EV_READ's map, for one work of ACT_SEAL: pieces of [off, off + len), at most max; missing
@@ -89,8 +82,8 @@ enum err node_work_reuse(struct node *n, uint64_t work, uint64_t off, struct ent
 enum err node_known(struct node *n, const struct hash *id, struct entry *ret) MUST_USE;
 /* Whether a piece of that name has been asked of that session and not arrived. */
 bool node_expects(struct node *n, uint64_t peer, const struct hash *name, uint8_t *kind);
-bool node_segment_in_use(struct node *n, uint64_t segment,
-			 uint64_t segment_bytes); /* of the data log */
+bool node_segment_in_use(struct node *n,
+			 uint64_t segment); /* of the data log: EXTENTS_SEGMENT_BYTES */
 
 struct node_keys { /* for sys/pool: newest first; borrowed until the next step */
 	bool have;

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * admit.h - how devices come into a folder: invitations given out, used, and asked for; admins'
+ * acts
+ *
+ * Rows: TABLE_STATE 't' token hash -> secret, role, expiry: invitations of this device
+ */
+#ifndef ADMIT_H
+#define ADMIT_H
+
+#include "core/spread.h"
+
+/* Remember an invitation (EV_INVITE).  ERR_REFUSED: only admins invite. */
+enum err admit_invite(struct step *s, struct roster *r, const struct device_id *self,
+		      const struct event *ev) MUST_USE;
+/* Somebody asks to join (EV_JOIN): a roster record in *record (to be added by the caller), or a
+ * refusal has been sent and ERR_REFUSED comes back.  ERR_EXIST: it is a member already. */
+enum err admit_join(struct step *s, struct roster *r, struct peer *from, const struct event *ev,
+		    struct wr *record) MUST_USE;
+/* Ask to be let in (we_join). */
+enum err admit_ask(struct step *s, const struct peer *to, const struct device_id *self,
+		   const char *name) MUST_USE;
+/* Replay of J_TOKEN. */
+enum err admit_replay(struct step *s, struct bytes body) MUST_USE;
+/* The founding record of a new folder and its first key; *folder: its hash. */
+enum err admit_found(const struct sign_pair *device, struct bytes device_name,
+		     struct bytes folder_name, struct rng *rng, int64_t wall_ms, struct wr *record,
+		     struct folder_id *folder) MUST_USE;
+
+#endif

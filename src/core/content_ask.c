@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+/*
+ * content_ask.c - what is asked of contents: attributes, and where the bytes of a range are
+ *
+ * Part of content.c (content_impl.h).  A range is looked up from the top: the extents of the active
+ * work, below them those of the work being sealed, below those the manifest.
+ */
+#include "core/content_impl.h"
+
+bool content_unsealed(void *content, struct inode_id inode, uint64_t t)
+{
+	struct content *c = content;
+
+	for (struct file *f = *content_bucket(c, inode); f; f = f->next_by_inode) {
+		if (!inode_equal(f->inode, inode))
+			continue;
+		if (f->active && f->active->since <= t)
+			return true;
+		if (f->sealing && f->sealing->since <= t)
+			return true;
+	}
+	return false;
+}
+
+enum err content_stat(struct content *c, struct inode_id inode, uint64_t file,
+		      struct node_stat *ret)
+{
+	struct node_stat st = {0};
+	struct file *f = file ? content_file(c, file) : NULL;
+	enum err e = view_stat(c->k.view, inode, &st.a);
+
+	if (e)
+		return e;
+	st.mtime_ns = st.a.mtime_ns;
+	st.ctime_ns = st.a.ctime_ns;
+	if (!f && st.a.type == TYPE_FILE)
+		f = content_current(c, inode);
+	if (f) {
+		const struct work *w = f->active ? f->active : f->sealing;
+		st.stale = f->stale;
+		st.size = content_size(f);
+		if (w) {
+			st.mtime_ns = w->mtime_ns;
+			st.ctime_ns = MAX(st.ctime_ns, w->mtime_ns);
+		}
+	} else if (st.a.type == TYPE_FILE) {
+		st.size = manifest_size(st.a.content);
+	} else if (st.a.type == TYPE_SYMLINK) {
+		st.size = st.a.target.len;
+	}
+	st.blocks = st.size / 512 + (st.size % 512 != 0);
+	*ret = st;
+	return ERR_OK;
+}
+
+/* ---- where the bytes are ---- */
+
+static enum err map_base(struct content *c, struct bytes manifest, uint64_t off, uint64_t len,
+			 struct sink *sink)
+{
+	struct manifest m;
+
+	if (!manifest.len) {
+		sink_zero(sink, len);
+		return ERR_OK;
+	}
+	enum err e = manifest_decode(manifest, &m);
+	return e ? fail(ERR_DAMAGED) : mapping_range(c->k.kv, &m, off, len, sink);
+}
+
+/* A range of a work.  Between its extents shows what it lies over (under: the work below, or NULL
+ * for the base manifest) up to base_limit, and zeros behind that. */
+static enum err map_work(struct content *c, const struct work *w, const struct work *under,
+			 struct bytes base, uint64_t off, uint64_t len, struct sink *sink)
+{
+	uint64_t end = off + len;
+	enum err e = ERR_OK;
+
+	while (off < end && !sink->full && !e) {
+		struct extent x;
+		bool found = extents_find(c->extents, w->no, off, &x) == ERR_OK && x.off < end;
+		uint64_t stop = found ? MAX(x.off, off) : end;
+		uint64_t shows = MIN(stop, MAX(w->base_limit, off));
+		if (off < shows && under)
+			e = map_work(c, under, NULL, base, off, shows - off, sink);
+		else if (off < shows)
+			e = map_base(c, base, off, shows - off, sink);
+		if (!e && !sink->full && shows < stop)
+			sink_zero(sink, stop - shows);
+		if (found && !e && !sink->full) {
+			uint64_t n = MIN(end, x.off + x.len) - stop;
+			sink_data(sink, x.addr + (stop - x.off), n);
+			stop += n;
+		}
+		off = stop;
+	}
+	return e;
+}
+
+enum err content_map(struct content *c, uint64_t file, uint64_t off, uint64_t len,
+		     struct sink *sink, uint64_t *size, struct inode_id *inode)
+{
+	struct file *f = content_file(c, file);
+
+	if (!f)
+		return fail(ERR_STALE);
+	*size = content_size(f);
+	*inode = f->inode;
+	if (off >= *size)
+		return ERR_OK;
+	len = MIN(len, *size - off);
+	struct bytes base = wr_view(&f->manifest);
+	if (f->active)
+		return map_work(c, f->active, f->sealing, base, off, len, sink);
+	if (f->sealing)
+		return map_work(c, f->sealing, NULL, base, off, len, sink);
+	return map_base(c, base, off, len, sink);
+}
+
+enum err content_work_map(struct content *c, uint64_t work, uint64_t off, uint64_t len,
+			  struct sink *sink)
+{
+	struct file *f = content_file_of_work(c, work);
+
+	if (!f || !f->sealing || f->sealing->no != work)
+		return fail(ERR_STALE);
+	if (off >= f->sealing->size)
+		return ERR_OK;
+	len = MIN(len, f->sealing->size - off);
+	return map_work(c, f->sealing, NULL, wr_view(&f->manifest), off, len, sink);
+}
+
+uint64_t content_work_size(struct content *c, uint64_t work)
+{
+	struct file *f = content_file_of_work(c, work);
+
+	return f && f->sealing && f->sealing->no == work ? f->sealing->size : 0;
+}
+
+/*
+ * A chunk of the base that starts here and holds no written byte can be taken over: cut points are
+ * a function of the content behind a cut.  But the base's last chunk ended for want of bytes.
+ */
+enum err content_work_reuse(struct content *c, uint64_t work, uint64_t off, struct entry *ret)
+{
+	struct file *f = content_file_of_work(c, work);
+	struct manifest m;
+	struct entry e;
+	struct missing lacks;
+	struct extent x;
+	uint64_t start;
+
+	if (!f || !f->sealing || f->sealing->no != work)
+		return fail(ERR_STALE);
+	struct work *w = f->sealing;
+	if (!f->manifest.len || off >= w->base_limit || manifest_decode(wr_view(&f->manifest), &m))
+		return ERR_NOENT;
+	if (m.is_inline || off >= m.size)
+		return ERR_NOENT;
+	enum err err = mapping_find(c->k.kv, &m, off, &e, &start, &lacks);
+	if (err)
+		return err == ERR_AGAIN ? ERR_NOENT : err;
+	uint64_t end = start + e.len;
+	if (start != off || end > w->base_limit || (end == m.size && w->size != m.size))
+		return ERR_NOENT;
+	if (extents_find(c->extents, work, off, &x) == ERR_OK && x.off < end)
+		return ERR_NOENT;
+	*ret = e;
+	return ERR_OK;
+}
+
+uint64_t content_ahead(struct content *c, uint64_t file, uint64_t off, uint64_t len, uint64_t *from)
+{
+	struct file *f = content_file(c, file);
+
+	if (!f)
+		return 0;
+	/* The kernel's read-ahead sends several requests at once: a little out of order is in
+	 * order. */
+	bool in_order = off <= f->ahead_next + CONTENT_AHEAD_MIN &&
+			off + CONTENT_AHEAD_MIN >= f->ahead_next;
+	f->ahead_next = MAX(in_order ? f->ahead_next : 0, off + len);
+	if (!in_order || (off == 0 && f->ahead_window == 0)) {
+		f->ahead_window = in_order ? CONTENT_AHEAD_MIN : 0;
+		f->ahead_done = f->ahead_next;
+		return 0;
+	}
+	uint64_t size = content_size(f);
+	uint64_t target = MIN(size, f->ahead_next + f->ahead_window);
+	*from = MAX(f->ahead_done, f->ahead_next);
+	if (*from >= target || (target < size && target - *from < f->ahead_window / 2))
+		return 0;
+	f->ahead_window = MIN(CONTENT_AHEAD_MAX, MAX(CONTENT_AHEAD_MIN, f->ahead_window * 2));
+	f->ahead_done = target;
+	return target - *from;
+}
+
+bool content_segment_in_use(struct content *c, uint64_t segment)
+{
+	return extents_in_use(c->extents, segment);
+}
+
+uint64_t content_works(const struct content *c)
+{
+	return c->works;
+}
+
+uint64_t content_bytes(const struct content *c)
+{
+	return extents_live(c->extents);
+}

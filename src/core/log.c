@@ -1,0 +1,643 @@
+// SPDX-License-Identifier: MIT
+/*
+ * log.c - bundles of every incarnation, in causal order: see log.h
+ *
+ * On the path of a remote change: node hands a verified and opened bundle to log_take(); here it
+ * is judged, put in order and fed to the view record by record; its raw bytes go into the journal
+ * with the same step, so that replay meets it at the same place.
+ *
+ * I1  incs is sorted by number; every incarnation in applied is in incs, with that seq
+ * I2  seen is applied without the current incarnation
+ * I3  a waiting bundle is neither applied nor the next that could be
+ */
+#include "core/log.h"
+#include "core/tables.h"
+
+struct log {
+	struct kv *kv;
+	struct view *view;
+	struct folder_id folder;
+	struct log_inc *incs;
+	uint32_t incs_count, incs_room;
+	const struct vector *applied, *seen;
+	uint64_t current, arrivals;
+	struct bundle **waiting;
+	uint32_t waiting_count, waiting_room;
+	size_t waiting_bytes;
+};
+
+struct log *log_new(struct kv *kv, struct view *view, const struct folder_id *folder)
+{
+	struct log *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->kv = kv;
+	l->view = view;
+	l->folder = *folder;
+	l->arrivals = 1;
+	return l;
+}
+
+void log_free(struct log *l)
+{
+	if (!l)
+		return;
+	for (uint32_t k = 0; k < l->incs_count; k++)
+		vector_unref(l->incs[k].vec);
+	for (uint32_t k = 0; k < l->waiting_count; k++)
+		bundle_free(l->waiting[k]);
+	vector_unref(l->applied);
+	vector_unref(l->seen);
+	free(l->waiting);
+	free(l->incs);
+	free(l);
+}
+
+/* ---- incarnations ---- */
+
+static uint32_t inc_place(const struct log *l, uint64_t inc)
+{
+	uint32_t low = 0, high = l->incs_count;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+		if (l->incs[mid].inc < inc)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static struct log_inc *inc_of(const struct log *l, uint64_t inc)
+{
+	uint32_t k = inc_place(l, inc);
+
+	return k < l->incs_count && l->incs[k].inc == inc ? &l->incs[k] : NULL;
+}
+
+const struct log_inc *log_find(const struct log *l, uint64_t inc)
+{
+	return inc_of(l, inc);
+}
+
+static enum err inc_store(struct log *l, const struct log_inc *i)
+{
+	struct step_key k;
+	struct wr w = {0};
+
+	step_key_init(&k, TABLE_LOG);
+	step_key_u64(&k, i->inc);
+	wr_raw(&w, i->device.b, sizeof(i->device.b));
+	wr_u64(&w, i->nonce);
+	wr_u64(&w, i->follows.inc);
+	wr_u64(&w, i->follows.seq);
+	wr_u64(&w, i->seq);
+	wr_raw(&w, i->last.b, HASH_LEN);
+	vector_encode(&w, i->vec);
+	enum err e = w.bad ? fail(ERR_NOMEM) : kv_put(l->kv, step_key_view(&k), wr_view(&w));
+	wr_fini(&w);
+	return e;
+}
+
+static enum err inc_add(struct log *l, const struct log_inc *new, struct log_inc **ret)
+{
+	if (l->incs_count >= LOG_INCARNATIONS_MAX)
+		return fail(ERR_FULL);
+	if (l->incs_count == l->incs_room) {
+		uint32_t room = l->incs_room ? l->incs_room * 2 : 16;
+		struct log_inc *p = realloc(l->incs, room * sizeof(*p));
+		if (!p)
+			return fail(ERR_NOMEM);
+		l->incs = p;
+		l->incs_room = room;
+	}
+	uint32_t k = inc_place(l, new->inc);
+	memmove(l->incs + k + 1, l->incs + k, (l->incs_count - k) * sizeof(*l->incs));
+	l->incs[k] = *new;
+	l->incs_count++;
+	*ret = &l->incs[k];
+	return ERR_OK;
+}
+
+/* I1, I2 */
+static enum err note_applied(struct log *l, struct where in)
+{
+	struct vector *applied = vector_with(l->applied, in.inc, in.seq);
+	struct vector *seen =
+		in.inc == l->current ? vector_ref(l->seen) : vector_with(l->seen, in.inc, in.seq);
+
+	if (!applied || (!seen && in.inc != l->current)) {
+		vector_unref(applied);
+		vector_unref(seen);
+		return fail(ERR_NOMEM);
+	}
+	vector_unref(l->applied);
+	vector_unref(l->seen);
+	l->applied = applied;
+	l->seen = seen;
+	return ERR_OK;
+}
+
+enum err log_begin(struct log *l, const struct device_id *device, uint64_t nonce,
+		   struct where follows)
+{
+	struct log_inc new = {.nonce = nonce, .device = *device, .follows = follows};
+	struct log_inc *i;
+
+	new.inc = hash_incarnation(&l->folder, device, nonce);
+	if (inc_of(l, new.inc))
+		return fail(ERR_EXIST);
+	enum err e = inc_add(l, &new, &i);
+	if (!e)
+		e = inc_store(l, i);
+	if (e)
+		return e;
+	l->current = new.inc;
+	vector_unref(l->seen);
+	l->seen = vector_ref(l->applied);
+	return ERR_OK;
+}
+
+uint64_t log_current(const struct log *l)
+{
+	return l->current;
+}
+
+bool log_is_own(const struct log *l, uint64_t inc, const struct device_id *self)
+{
+	const struct log_inc *i = inc_of(l, inc);
+
+	return i && memcmp(&i->device, self, sizeof(*self)) == 0;
+}
+
+const struct vector *log_applied(const struct log *l)
+{
+	return l->applied;
+}
+
+const struct vector *log_seen(const struct log *l)
+{
+	return l->seen;
+}
+
+uint64_t log_waiting(const struct log *l)
+{
+	return l->waiting_count;
+}
+
+/* ---- hooks of the view ---- */
+
+struct where log_where(void *arg, struct dot dot)
+{
+	struct log *l = arg;
+	struct step_key k;
+	struct bytes key, value;
+
+	step_key_init(&k, TABLE_OWN);
+	step_key_u64(&k, dot.inc);
+	step_key_u64(&k, dot.op);
+	if (kv_next(l->kv, step_key_view(&k), false, &key, &value) == ERR_OK && key.len == k.len &&
+	    memcmp(key.at, k.at, 9) == 0) {
+		struct rd r = rd_of(value);
+		uint64_t first = rd_u64(&r), inc = rd_u64(&r), seq = rd_u64(&r);
+		if (rd_done(&r) && first <= dot.op)
+			return (struct where){inc, seq};
+	}
+	return (struct where){l->current, 0};
+}
+
+bool log_before(void *arg, uint64_t a, uint64_t b)
+{
+	struct log *l = arg;
+	const struct log_inc *i = inc_of(l, b);
+
+	for (uint32_t hops = 0; i && i->follows.inc && hops < l->incs_count; hops++) {
+		if (i->follows.inc == a)
+			return true;
+		i = inc_of(l, i->follows.inc);
+	}
+	return false;
+}
+
+/* ---- arrivals ---- */
+
+static enum err arrive(struct log *l, struct where in, uint64_t at, uint32_t len)
+{
+	struct step_key k;
+	uint8_t value[28];
+	struct wr w = {.at = value, .room = sizeof(value)};
+
+	wr_u64(&w, in.inc);
+	wr_u64(&w, in.seq);
+	wr_u64(&w, at);
+	wr_u32(&w, len);
+	step_key_init(&k, TABLE_ARRIVAL);
+	step_key_u64(&k, l->arrivals);
+	enum err e = kv_put(l->kv, step_key_view(&k), wr_view(&w));
+	if (e)
+		return e;
+	wr_reset(&w);
+	wr_u64(&w, l->arrivals);
+	step_key_init(&k, TABLE_BUNDLE);
+	step_key_u64(&k, in.inc);
+	step_key_u64(&k, in.seq);
+	e = kv_put(l->kv, step_key_view(&k), wr_view(&w));
+	if (!e)
+		l->arrivals++;
+	return e;
+}
+
+uint64_t log_arrivals(const struct log *l)
+{
+	return l->arrivals;
+}
+
+enum err log_arrival(struct log *l, uint64_t number, struct arrival *ret)
+{
+	struct step_key k;
+	struct bytes value;
+
+	step_key_init(&k, TABLE_ARRIVAL);
+	step_key_u64(&k, number);
+	enum err e = kv_get(l->kv, step_key_view(&k), &value);
+	if (e)
+		return e;
+	struct rd r = rd_of(value);
+	struct arrival a;
+	a.in.inc = rd_u64(&r);
+	a.in.seq = rd_u64(&r);
+	a.at = rd_u64(&r);
+	a.len = rd_u32(&r);
+	if (!rd_done(&r))
+		return fail(ERR_DAMAGED);
+	*ret = a;
+	return ERR_OK;
+}
+
+enum err log_first_lacking(struct log *l, const struct vector *peer, uint64_t *ret)
+{
+	uint64_t low = l->arrivals;
+
+	for (uint32_t i = 0; l->applied && i < l->applied->count; i++) {
+		struct where in = l->applied->at[i];
+		uint64_t theirs = vector_get(peer, in.inc);
+		struct step_key k;
+		struct bytes value;
+
+		if (theirs >= in.seq)
+			continue;
+		step_key_init(&k, TABLE_BUNDLE);
+		step_key_u64(&k, in.inc);
+		step_key_u64(&k, theirs + 1);
+		enum err e = kv_get(l->kv, step_key_view(&k), &value);
+		if (e)
+			return e;
+		struct rd r = rd_of(value);
+		uint64_t number = rd_u64(&r);
+		low = MIN(low, number);
+	}
+	*ret = low;
+	return ERR_OK;
+}
+
+uint64_t log_lacks(const struct log *l, const struct vector *peer)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; l->applied && i < l->applied->count; i++) {
+		uint64_t theirs = vector_get(peer, l->applied->at[i].inc);
+		if (theirs < l->applied->at[i].seq)
+			sum += l->applied->at[i].seq - theirs;
+	}
+	return sum;
+}
+
+/* ---- own bundles ---- */
+
+/* One row for a run of consecutive operations. */
+static enum err own_run(struct log *l, struct dot first, uint64_t last, struct where in)
+{
+	struct step_key k;
+	uint8_t value[24];
+	struct wr w = {.at = value, .room = sizeof(value)};
+
+	step_key_init(&k, TABLE_OWN);
+	step_key_u64(&k, first.inc);
+	step_key_u64(&k, last);
+	wr_u64(&w, first.op);
+	wr_u64(&w, in.inc);
+	wr_u64(&w, in.seq);
+	return kv_put(l->kv, step_key_view(&k), wr_view(&w));
+}
+
+enum err log_own(struct log *l, const struct bundle_head *h, const struct vector *vec,
+		 const struct hash *hash, const struct dot *ops, uint32_t count, uint64_t raw_at,
+		 uint32_t raw_len)
+{
+	struct log_inc *i = inc_of(l, h->inc);
+	enum err e = ERR_OK;
+
+	if (!i || h->seq != i->seq + 1)
+		return fail(ERR_DAMAGED);
+	for (uint32_t a = 0, b; a < count && !e; a = b) {
+		for (b = a + 1; b < count; b++)
+			if (ops[b].inc != ops[a].inc || ops[b].op != ops[b - 1].op + 1)
+				break;
+		e = own_run(l, ops[a], ops[b - 1].op, (struct where){h->inc, h->seq});
+	}
+	if (!e)
+		e = arrive(l, (struct where){h->inc, h->seq}, raw_at, raw_len);
+	if (e)
+		return e;
+	i->seq = h->seq;
+	i->last = *hash;
+	vector_ref(vec);
+	vector_unref(i->vec);
+	i->vec = vec;
+	e = inc_store(l, i);
+	return e ? e : note_applied(l, (struct where){h->inc, h->seq});
+}
+
+/* ---- others' bundles ---- */
+
+/* The vector of the bundle: its delta laid over that of the one before. */
+static enum err whole_vector(const struct log_inc *i, const struct vector *delta,
+			     const struct vector **ret)
+{
+	const struct vector *v = vector_ref(i ? i->vec : NULL);
+
+	for (uint32_t k = 0; delta && k < delta->count; k++) {
+		uint64_t seq = delta->at[k].seq == LOG_DELTA_GONE ? 0 : delta->at[k].seq;
+		const struct vector *n = vector_with(v, delta->at[k].inc, seq);
+		vector_unref(v);
+		if (!n)
+			return fail(ERR_NOMEM);
+		v = n;
+	}
+	*ret = v;
+	return ERR_OK;
+}
+
+/* What stands between a bundle and its turn: ERR_OK none, ERR_AGAIN something missing,
+ * ERR_EXIST known already. */
+static enum err turn(const struct log *l, const struct bundle *b, const struct vector **vec)
+{
+	const struct log_inc *i = inc_of(l, b->head.inc);
+	uint64_t have = i ? i->seq : 0;
+	static const struct hash none;
+
+	if (b->head.seq <= have)
+		return ERR_EXIST;
+	if (b->head.seq != have + 1)
+		return ERR_AGAIN;
+	if (memcmp(&b->head.prev, have ? &i->last : &none, sizeof(none)) != 0)
+		return fail(ERR_FORGED);
+	if (i && memcmp(&i->device, &b->head.device, sizeof(i->device)) != 0)
+		return fail(ERR_FORGED);
+	if (have == 0 && b->head.follows.seq &&
+	    vector_get(l->applied, b->head.follows.inc) < b->head.follows.seq)
+		return ERR_AGAIN;
+	enum err e = whole_vector(i, b->head.delta, vec);
+	if (e)
+		return e;
+	if (vector_covers(l->applied, *vec))
+		return ERR_OK;
+	vector_unref(*vec);
+	return ERR_AGAIN;
+}
+
+/* A record may carry a dot of an earlier incarnation of its own device and of no other. */
+static enum err own_dots_only(struct log *l, const struct bundle *b)
+{
+	for (uint32_t k = 0; k < b->count; k++) {
+		const struct log_inc *i = inc_of(l, b->records[k].dot.inc);
+		if (i && memcmp(&i->device, &b->head.device, sizeof(i->device)) != 0)
+			return fail(ERR_FORGED);
+		if (inode_derived((struct inode_id){b->records[k].dot.inc, 0}))
+			return fail(ERR_MALFORMED);
+	}
+	return ERR_OK;
+}
+
+/* An incarnation may end before it sent a bundle; its records come in a later one's. */
+static enum err note_silent(struct log *l, const struct bundle *b)
+{
+	for (uint32_t k = 0; k < b->count; k++) {
+		struct log_inc new = {.inc = b->records[k].dot.inc, .device = b->head.device};
+		struct log_inc *i = inc_of(l, new.inc);
+		enum err e = i ? ERR_OK : inc_add(l, &new, &i);
+		if (!e && i->seq == 0 && i->nonce == 0)
+			e = inc_store(l, i);
+		if (e)
+			return e;
+	}
+	return ERR_OK;
+}
+
+static enum err apply_records(struct log *l, struct step *s, struct bundle *b,
+			      const struct vector *vec)
+{
+	uint32_t bad = 0;
+
+	for (uint32_t k = 0; k < b->count; k++) {
+		struct record *r = &b->records[k];
+		r->in = (struct where){b->head.inc, b->head.seq};
+		r->vec = vec;
+		enum err e = view_apply(l->view, r);
+		if (e == ERR_MALFORMED)
+			bad++; /* the same on every member: skipped, the log goes on */
+		else if (e)
+			return e;
+	}
+	if (bad && !s->replaying)
+		step_report(s, true, "%u records of a bundle refer to what does not exist: skipped",
+			    bad);
+	return ERR_OK;
+}
+
+static enum err apply(struct log *l, struct step *s, struct bundle *b, const struct vector *vec,
+		      uint64_t raw_at)
+{
+	struct log_inc *i = inc_of(l, b->head.inc);
+	size_t mark = 0;
+
+	if (!i) {
+		struct log_inc new = {.inc = b->head.inc,
+				      .nonce = b->head.nonce,
+				      .device = b->head.device,
+				      .follows = b->head.follows};
+		enum err e = inc_add(l, &new, &i);
+		if (e)
+			return e;
+	}
+	i->nonce = b->head.nonce;
+	i->follows = b->head.seq == 1 ? b->head.follows : i->follows;
+	struct wr *w = step_entry(s, J_BUNDLE, &mark);
+	if (w) {
+		raw_at = s->journal_at + w->len;
+		wr_raw(w, b->raw, b->raw_len);
+		step_entry_end(s, mark);
+	}
+	i->seq = b->head.seq;
+	i->last = b->hash;
+	vector_ref(vec);
+	vector_unref(i->vec);
+	i->vec = vec;
+	enum err e = inc_store(l, i);
+	struct where in = {b->head.inc, b->head.seq};
+	if (!e)
+		e = note_silent(l, b); /* moves incs: i is not used below */
+	if (!e)
+		e = arrive(l, in, raw_at, (uint32_t)b->raw_len);
+	if (!e)
+		e = apply_records(l, s, b, vec);
+	return e ? e : note_applied(l, in);
+}
+
+static enum err wait(struct log *l, struct bundle *b)
+{
+	if (l->waiting_count >= LOG_WAITING_MAX ||
+	    l->waiting_bytes + b->raw_len > LOG_WAITING_BYTES_MAX)
+		return fail(ERR_FULL);
+	for (uint32_t k = 0; k < l->waiting_count; k++)
+		if (l->waiting[k]->head.inc == b->head.inc &&
+		    l->waiting[k]->head.seq == b->head.seq)
+			return ERR_EXIST;
+	if (l->waiting_count == l->waiting_room) {
+		uint32_t room = l->waiting_room ? l->waiting_room * 2 : 64;
+		struct bundle **p = realloc(l->waiting, room * sizeof(struct bundle *));
+		if (!p)
+			return fail(ERR_NOMEM);
+		l->waiting = p;
+		l->waiting_room = room;
+	}
+	l->waiting[l->waiting_count++] = b;
+	l->waiting_bytes += b->raw_len;
+	return ERR_OK;
+}
+
+/* ERR_OK: applied and freed.  ERR_AGAIN: its turn has not come; the bundle is still the caller's.
+ * Anything else: freed. */
+static enum err try_apply(struct log *l, struct step *s, const struct log_judge *j,
+			  struct bundle *b, uint64_t raw_at)
+{
+	const struct vector *vec = NULL;
+	enum err e = turn(l, b, &vec);
+
+	if (e == ERR_AGAIN)
+		return e;
+	if (!e) {
+		e = j && !s->replaying ? j->may(j->arg, b) : ERR_OK;
+		if (e == ERR_AGAIN) {
+			vector_unref(vec);
+			return e;
+		}
+		if (!e)
+			e = own_dots_only(l, b);
+		if (!e)
+			e = apply(l, s, b, vec, raw_at);
+		vector_unref(vec);
+	}
+	bundle_free(b);
+	return e;
+}
+
+enum err log_take(struct log *l, struct step *s, const struct log_judge *j, struct bundle *take,
+		  uint64_t raw_at, enum log_verdict *ret)
+{
+	enum err e = try_apply(l, s, j, take, raw_at);
+
+	if (e == ERR_AGAIN) {
+		*ret = LOG_WAITS;
+		e = wait(l, take);
+		if (e)
+			bundle_free(take);
+		if (e == ERR_FULL) /* it will be sent again: see spread.c */
+			e = ERR_OK;
+		return e == ERR_EXIST ? ERR_OK : e;
+	}
+	*ret = e == ERR_EXIST ? LOG_KNOWN : LOG_APPLIED;
+	return e == ERR_EXIST ? ERR_OK : e;
+}
+
+enum err log_ready(struct log *l, struct step *s, const struct log_judge *j, bool *more)
+{
+	*more = false;
+	for (uint32_t k = 0; k < l->waiting_count; k++) {
+		struct bundle *b = l->waiting[k];
+		size_t len = b->raw_len;
+		enum err e = try_apply(l, s, j, b, 0);
+		if (e == ERR_AGAIN)
+			continue;
+		l->waiting[k] = l->waiting[--l->waiting_count];
+		l->waiting_bytes -= len;
+		if (e == ERR_NOMEM || e == ERR_IO)
+			return e;
+		if (e == ERR_OK) {
+			*more = true;
+			return ERR_OK;
+		}
+		k--; /* a known or refused one is gone; look at what took its place */
+	}
+	return ERR_OK;
+}
+
+/* ---- after a start ---- */
+
+static enum err load_inc(struct log *l, struct bytes key, struct bytes value)
+{
+	struct rd rk = {.at = key.at + 1, .end = key.at + key.len};
+	struct rd r = rd_of(value);
+	struct log_inc new = {.inc = rd_be64(&rk)};
+	struct vector *vec;
+	struct log_inc *i;
+
+	rd_copy(&r, new.device.b, sizeof(new.device.b));
+	new.nonce = rd_u64(&r);
+	new.follows.inc = rd_u64(&r);
+	new.follows.seq = rd_u64(&r);
+	new.seq = rd_u64(&r);
+	rd_copy(&r, new.last.b, HASH_LEN);
+	enum err e = vector_decode(&r, &vec);
+	if (e)
+		return fail(ERR_DAMAGED);
+	new.vec = vec;
+	e = inc_add(l, &new, &i);
+	if (e) {
+		vector_unref(vec);
+		return e;
+	}
+	return new.seq ? note_applied(l, (struct where){new.inc, new.seq}) : ERR_OK;
+}
+
+enum err log_load(struct log *l, uint64_t current)
+{
+	struct bytes key, value;
+	uint8_t copy[STEP_KEY_MAX] = {TABLE_LOG};
+	struct bytes from = {copy, 1};
+
+	l->current = current; /* before the first note_applied(): I2 */
+	while (kv_next(l->kv, from, true, &key, &value) == ERR_OK && key.at[0] == TABLE_LOG) {
+		if (key.len > sizeof(copy))
+			return fail(ERR_DAMAGED);
+		memcpy(copy, key.at, key.len);
+		from.len = key.len;
+		enum err e = load_inc(l, key, value);
+		if (e)
+			return e;
+	}
+	for (uint32_t k = 0; k < l->incs_count; k++) { /* the last arrival is some log's last */
+		struct step_key row;
+		step_key_init(&row, TABLE_BUNDLE);
+		step_key_u64(&row, l->incs[k].inc);
+		step_key_u64(&row, l->incs[k].seq);
+		if (kv_get(l->kv, step_key_view(&row), &value))
+			continue;
+		struct rd r = rd_of(value);
+		uint64_t number = rd_u64(&r);
+		l->arrivals = MAX(l->arrivals, number + 1);
+	}
+	return ERR_OK;
+}

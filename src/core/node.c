@@ -1,0 +1,553 @@
+// SPDX-License-Identifier: MIT
+/*
+ * node.c - the one switch of the core: see node.h
+ *
+ * A case for each event, calling one module; modules call only downward.  What all steps end
+ * with - changes told to the kernel, bundles cut, peers told, pieces asked for - stands in
+ * finish().
+ *
+ * I1  every change of a row is either written into the journal by the same step or derived from
+ *     what is (the clock of TABLE_STATE 'c' is derived too)
+ * I2  the kernel is told of every change but those it made itself
+ */
+#include "core/node_impl.h"
+
+/* ---- hooks ---- */
+
+static void on_changed(void *arg, const struct change *c)
+{
+	struct node *n = arg;
+
+	if (n->step.replaying)
+		return;
+	if (n->changes_count == n->changes_room) {
+		uint32_t room = n->changes_room ? n->changes_room * 2 : 16;
+		struct change *p = realloc(n->changes, room * sizeof(*p));
+		if (!p) {
+			n->changes_lost = true;
+			return;
+		}
+		n->changes = p;
+		n->changes_room = room;
+	}
+	n->changes[n->changes_count++] = *c;
+}
+
+static struct where on_where(void *arg, struct dot dot)
+{
+	struct node *n = arg;
+
+	return log_where(n->log, dot);
+}
+
+static bool on_before(void *arg, uint64_t a, uint64_t b)
+{
+	struct node *n = arg;
+
+	return log_before(n->log, a, b);
+}
+
+/* The roster's name of the device behind an incarnation; a number when there is none. */
+static void on_device(void *arg, uint64_t inc, char name[65])
+{
+	struct node *n = arg;
+	const struct log_inc *i = log_find(n->log, inc);
+	const struct roster_member *m = i ? roster_find(n->roster, &i->device) : NULL;
+	static const char digits[] = "0123456789abcdef";
+
+	if (m) {
+		memcpy(name, m->name, sizeof(m->name));
+		return;
+	}
+	for (size_t k = 0; k < 8; k++)
+		name[k] = digits[(inc >> (60 - 4 * k)) & 15];
+	name[8] = 0;
+}
+
+static bool on_unsealed(void *arg, struct inode_id inode, uint64_t t)
+{
+	struct node *n = arg;
+
+	return content_unsealed(n->content, inode, t);
+}
+
+static void on_settled(void *arg, struct step *s, struct waiter w, enum err err)
+{
+	struct node *n = arg;
+
+	if (w.kind == WAITER_READ)
+		reads_settled(n->reads, s, w.id, err);
+	else
+		content_settled(n->content, s, w.id, err);
+}
+
+/* May the author of a bundle write?  By the roster that it names. */
+enum err node_judge(void *arg, const struct bundle *b)
+{
+	struct node *n = arg;
+
+	if (!roster_has(n->roster, &b->head.roster))
+		return ERR_AGAIN;
+	enum role role = roster_role_at(n->roster, &b->head.roster, &b->head.device);
+	if (role < ROLE_WRITER)
+		return fail(ERR_REFUSED);
+	const struct roster_member *m = roster_find(n->roster, &b->head.device);
+	bool cut_off = m && m->cut && vector_get(m->cut, b->head.inc) < b->head.seq;
+	return cut_off ? fail(ERR_REFUSED) : ERR_OK;
+}
+
+/* ---- life ---- */
+
+static bool build(struct node *n)
+{
+	const struct view_hooks view = {n, on_where, on_before, on_device, on_changed};
+	const struct outbox_hooks outbox = {n, on_unsealed};
+	const struct fetch_hooks fetch = {n, on_settled};
+
+	n->view = view_new(n->kv, &view);
+	n->roster = roster_new(n->kv, &n->config.folder, &n->config.device);
+	n->log = n->view ? log_new(n->kv, n->view, &n->config.folder) : NULL;
+	n->outbox = n->log ? outbox_new(n->kv, n->view, n->log, &outbox) : NULL;
+	n->fetch = fetch_new(&fetch);
+	const struct content_config content = {n->kv, n->view, n->outbox, n->fetch};
+	n->content = n->outbox && n->fetch ? content_new(&content) : NULL;
+	n->reads = n->content ? reads_new(n->kv, n->content, n->fetch, n->config.read_timeout_ms)
+			      : NULL;
+	n->spread = n->log && n->roster ? spread_new(n->log, n->roster) : NULL;
+	return n->roster && n->reads && n->spread;
+}
+
+struct node *node_new(struct kv *kv, const struct node_config *c)
+{
+	struct node *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return NULL;
+	n->kv = kv;
+	n->config = *c;
+	rng_init(&n->rng, c->seed);
+	if (build(n))
+		return n;
+	node_free(n);
+	return NULL;
+}
+
+void node_free(struct node *n)
+{
+	if (!n)
+		return;
+	spread_free(n->spread);
+	reads_free(n->reads);
+	content_free(n->content);
+	fetch_free(n->fetch);
+	outbox_free(n->outbox);
+	log_free(n->log);
+	roster_free(n->roster);
+	view_free(n->view);
+	free(n->changes);
+	memset(&n->keys, 0, sizeof(n->keys));
+	memset(&n->config, 0, sizeof(n->config));
+	free(n);
+}
+
+enum err node_found(struct node_config *c, struct bytes folder_name, int64_t wall_ms,
+		    struct wr *journal)
+{
+	struct rng rng;
+	struct wr record = {0};
+
+	rng_init(&rng, c->seed);
+	enum err e = admit_found(&c->device, bytes_text(c->device_name), folder_name, &rng, wall_ms,
+				 &record, &c->folder);
+	if (!e) {
+		wr_u8(journal, J_ROSTER);
+		wr_u32(journal, (uint32_t)record.len);
+		wr_bytes(journal, wr_view(&record));
+		e = journal->bad ? fail(ERR_NOMEM) : ERR_OK;
+	}
+	wr_fini(&record);
+	return e;
+}
+
+void node_refresh_keys(struct node *n)
+{
+	struct folder_keys k;
+
+	if (!roster_keys(n->roster, &k))
+		return;
+	n->keys = k;
+	n->have_keys = k.count > 0;
+}
+
+/* The clock and the current incarnation: rows TABLE_STATE 'c'. */
+static void clock_key(struct step_key *k)
+{
+	step_key_init(k, TABLE_STATE);
+	step_key_u8(k, 'c');
+}
+
+static enum err store_clock(struct node *n)
+{
+	struct step_key k;
+	uint8_t value[24];
+	struct wr w = {.at = value, .room = sizeof(value)};
+	uint64_t op, t;
+
+	outbox_clock(n->outbox, &op, &t);
+	wr_u64(&w, op);
+	wr_u64(&w, t);
+	wr_u64(&w, log_current(n->log));
+	clock_key(&k);
+	return kv_put(n->kv, step_key_view(&k), wr_view(&w));
+}
+
+enum err node_load(struct node *n)
+{
+	struct step_key k;
+	struct bytes value;
+	uint64_t op = 1, t = 0, current = 0;
+
+	clock_key(&k);
+	enum err e = kv_get(n->kv, step_key_view(&k), &value);
+	if (!e) {
+		struct rd r = rd_of(value);
+		op = rd_u64(&r);
+		t = rd_u64(&r);
+		current = rd_u64(&r);
+	}
+	e = roster_load(n->roster);
+	node_refresh_keys(n);
+	if (!e)
+		e = log_load(n->log, current);
+	outbox_set_clock(n->outbox, op, t);
+	if (!e)
+		e = outbox_load(n->outbox);
+	return e ? e : content_load(n->content);
+}
+
+/* ---- replay ---- */
+
+static enum err replay_inc(struct node *n, struct bytes body)
+{
+	struct rd r = rd_of(body);
+	uint64_t nonce = rd_u64(&r), op, t;
+	struct where follows = {rd_u64(&r), 0};
+
+	follows.seq = rd_u64(&r);
+	if (!rd_done(&r))
+		return fail(ERR_DAMAGED);
+	outbox_clock(n->outbox, &op, &t);
+	outbox_set_clock(n->outbox, 1, t);
+	return log_begin(n->log, &n->config.device.pub, nonce, follows);
+}
+
+static enum err replay_node(struct node *n, struct bytes body)
+{
+	struct rd r = rd_of(body);
+	struct hash name;
+
+	rd_copy(&r, name.b, HASH_LEN);
+	return r.bad ? fail(ERR_DAMAGED)
+		     : mapping_put_node(n->kv, &name, (struct bytes){r.at, rd_left(&r)});
+}
+
+void node_saw_clocks(struct node *n, const struct bundle *b)
+{
+	for (uint32_t k = 0; k < b->count; k++)
+		outbox_saw(n->outbox, b->records[k].t);
+}
+
+static enum err replay_bundle(struct node *n, struct bytes raw, uint64_t at,
+			      enum err (*open)(void *arg, struct bytes raw, struct bundle **ret),
+			      void *arg)
+{
+	struct bundle *b;
+	enum log_verdict verdict;
+	enum err e = open(arg, raw, &b);
+
+	if (e)
+		return e;
+	node_saw_clocks(n, b);
+	e = log_take(n->log, &n->step, NULL, b, at, &verdict);
+	return !e && verdict != LOG_APPLIED ? fail(ERR_DAMAGED) : e;
+}
+
+static enum err replay_entry(struct node *n, uint8_t kind, struct bytes body, uint64_t at,
+			     enum err (*open)(void *arg, struct bytes raw, struct bundle **ret),
+			     void *arg)
+{
+	bool fresh;
+	enum err e;
+
+	switch ((enum journal_kind)kind) {
+	case J_RECORDS:
+		return outbox_replay(n->outbox, body);
+	case J_OWN:
+		return outbox_replay_own(n->outbox, body, at);
+	case J_BUNDLE:
+		return replay_bundle(n, body, at, open, arg);
+	case J_NODE:
+		return replay_node(n, body);
+	case J_ROSTER:
+		e = roster_add(n->roster, body, &fresh);
+		node_refresh_keys(n);
+		return e;
+	case J_INC:
+		return replay_inc(n, body);
+	case J_TOKEN:
+		return admit_replay(&n->step, body);
+	case J_WORK:
+	case J_WRITE:
+	case J_TRUNCATE:
+	case J_TOUCH:
+	case J_CUT:
+	case J_SEALED:
+	case J_DISCARD:
+		return content_replay(n->content, kind, body);
+	default:
+		return fail(ERR_DAMAGED);
+	}
+}
+
+enum err node_replay(struct node *n, uint64_t at, struct bytes payload,
+		     enum err (*open)(void *arg, struct bytes raw, struct bundle **ret), void *arg)
+{
+	struct actions none = {0};
+	struct rd r = rd_of(payload);
+	enum err e = ERR_OK;
+
+	n->step = (struct step){
+		.kv = n->kv, .rng = &n->rng, .acts = &none, .journal_at = at, .replaying = true};
+	while (rd_left(&r) && !e) {
+		uint8_t kind = rd_u8(&r);
+		struct bytes body = rd_bytes(&r, rd_u32(&r));
+		uint64_t body_at = at + (size_t)(r.at - payload.at) - body.len;
+		e = r.bad ? fail(ERR_DAMAGED) : replay_entry(n, kind, body, body_at, open, arg);
+	}
+	actions_fini(&none);
+	return e ? e : store_clock(n);
+}
+
+enum err node_replay_piece(struct node *n, const struct hash *name, uint8_t kind, uint64_t addr,
+			   uint32_t stored)
+{
+	return mapping_put_piece(n->kv, name, kind, addr, stored);
+}
+
+/* ---- starting ---- */
+
+static enum err begin_incarnation(struct node *n)
+{
+	struct step *s = &n->step;
+	struct where follows = {log_current(n->log), 0};
+	const struct log_inc *i = log_find(n->log, follows.inc);
+	uint64_t nonce = rng_u64(&n->rng);
+	size_t mark;
+
+	if (i)
+		follows.seq = i->seq;
+	struct wr *w = step_entry(s, J_INC, &mark);
+	size_t start = w->len;
+	wr_u64(w, nonce);
+	wr_u64(w, follows.inc);
+	wr_u64(w, follows.seq);
+	step_entry_end(s, mark);
+	if (w->bad)
+		return fail(ERR_NOMEM);
+	return replay_inc(n, (struct bytes){w->at + start, w->len - start});
+}
+
+bool node_may_write(struct node *n)
+{
+	return n->have_keys && roster_role(n->roster, &n->config.device.pub) >= ROLE_WRITER;
+}
+
+/* Once there are keys: an incarnation, and what a crash left unsealed. */
+enum err node_begin(struct node *n)
+{
+	enum err e = ERR_OK;
+
+	if (n->started || !n->have_keys)
+		return ERR_OK;
+	n->started = true;
+	if (!log_current(n->log) || !n->clean_start)
+		e = begin_incarnation(n);
+	return e ? e : content_start(n->content, &n->step);
+}
+
+static enum err on_bundle_sealed(struct node *n, struct event *ev)
+{
+	struct bytes raw = {ev->bundle_sealed.take_raw, ev->bundle_sealed.len};
+	enum err e = outbox_sealed(n->outbox, &n->step, ev->bundle_sealed.err, raw);
+
+	free(ev->bundle_sealed.take_raw);
+	return e ? e : node_net_apply_waiting(n);
+}
+
+static enum err on_tick(struct node *n)
+{
+	reads_tick(n->reads, &n->step);
+	spread_tick(n->spread, &n->step);
+	return content_tick(n->content, &n->step);
+}
+
+/* ---- the step ---- */
+
+static enum err dispatch(struct node *n, struct event *ev)
+{
+	switch (ev->kind) {
+	case EV_MAKE:
+	case EV_UNLINK:
+	case EV_RMDIR:
+	case EV_RENAME:
+	case EV_LINK:
+	case EV_SETATTR:
+	case EV_XATTR:
+	case EV_RESOLVE:
+		return node_local(n, ev);
+	case EV_WRITE:
+	case EV_TRUNCATE:
+		return node_local_write(n, ev);
+	case EV_OPEN:
+		if (ev->open.write && !node_may_write(n))
+			return fail(ERR_ROFS);
+		return content_open(n->content, ev);
+	case EV_RELEASE:
+		return content_release(n->content, &n->step, ev);
+	case EV_READ:
+		return reads_read(n->reads, &n->step, ev);
+	case EV_READ_CANCEL:
+		reads_cancel(n->reads, ev->read.tag);
+		return ERR_OK;
+	case EV_SEALED:
+		return content_sealed(n->content, &n->step, ev);
+	case EV_BUNDLE_SEALED:
+		return on_bundle_sealed(n, ev);
+	case EV_UP:
+	case EV_DOWN:
+	case EV_ROSTER:
+	case EV_VECTOR:
+	case EV_BUNDLE:
+	case EV_JOIN:
+	case EV_REFUSE:
+	case EV_PIECE:
+	case EV_WANT:
+	case EV_NO:
+	case EV_CANCEL:
+		return node_net(n, ev);
+	case EV_INVITE:
+		return admit_invite(&n->step, n->roster, &n->config.device.pub, ev);
+	case EV_ADMIT:
+	case EV_ADDR:
+		return node_net_admin(n, ev);
+	case EV_START:
+		n->clean_start = ev->start.clean;
+		node_net_keep_all(n);
+		return node_begin(n);
+	case EV_CUT:
+		n->cut_all = true;
+		return content_cut_all(n->content, &n->step);
+	case EV_TICK:
+		return on_tick(n);
+	default:
+		return fail(ERR_INVAL);
+	}
+}
+
+/* ---- what every step ends with ---- */
+
+/* Whether the kernel itself made this change: the names of the running operation. */
+static bool by_kernel(const struct event *ev, const struct change *c)
+{
+	struct bytes name = {c->name, c->name_len};
+
+	if (c->kind != CHANGE_ENTRY)
+		return ev->kind == EV_SETATTR && inode_equal(c->inode, ev->setattr.inode);
+	switch ((int)ev->kind) {
+	case EV_MAKE:
+		return inode_equal(c->inode, ev->make.dir) && bytes_equal(name, ev->make.name);
+	case EV_UNLINK:
+	case EV_RMDIR:
+		return inode_equal(c->inode, ev->name.dir) && bytes_equal(name, ev->name.name);
+	case EV_LINK:
+		return inode_equal(c->inode, ev->link.dir) && bytes_equal(name, ev->link.name);
+	case EV_RENAME:
+		return (inode_equal(c->inode, ev->rename.from_dir) &&
+			bytes_equal(name, ev->rename.from)) ||
+		       (inode_equal(c->inode, ev->rename.to_dir) &&
+			bytes_equal(name, ev->rename.to));
+	default:
+		return false;
+	}
+}
+
+static enum err tell_kernel(struct node *n, const struct event *ev)
+{
+	enum err e = n->changes_lost ? fail(ERR_NOMEM) : ERR_OK;
+
+	for (uint32_t k = 0; k < n->changes_count && !e; k++) {
+		struct change c = n->changes[k];
+		bool news = true;
+		if (c.kind == CHANGE_DATA)
+			e = content_changed(n->content, &n->step, c.inode, &news);
+		if (e || !news || by_kernel(ev, &c))
+			continue;
+		struct action *a = step_act(&n->step, ACT_NOTIFY);
+		if (a)
+			a->notify = c;
+	}
+	n->changes_count = 0;
+	n->changes_lost = false;
+	return e;
+}
+
+static enum err publish(struct node *n)
+{
+	struct outbox_policy p = {.listening = spread_listening(n->spread),
+				  .unacked = spread_unacked(n->spread),
+				  .all = n->cut_all,
+				  .device = n->config.device.pub,
+				  .folder = n->config.folder};
+
+	if (!n->started)
+		return ERR_OK;
+	roster_head(n->roster, &p.roster);
+	p.epoch = n->keys.at[n->keys.count - 1].epoch;
+	return outbox_publish(n->outbox, &n->step, &p);
+}
+
+static enum err finish(struct node *n, const struct event *ev)
+{
+	enum err e = tell_kernel(n, ev);
+
+	if (!e)
+		e = spread_pump(n->spread, &n->step);
+	if (!e)
+		e = publish(n);
+	if (!e)
+		e = fetch_pump(n->fetch, &n->step);
+	if (!e && n->step.acts->journal.len)
+		e = store_clock(n);
+	return e ? e : step_sound(&n->step);
+}
+
+enum err node_step(struct node *n, struct event *ev, struct actions *a)
+{
+	n->step = (struct step){.kv = n->kv,
+				.rng = &n->rng,
+				.acts = a,
+				.now = ev->now_usec,
+				.wall_ms = ev->wall_ms,
+				.journal_at = ev->journal_at};
+	enum err e = dispatch(n, ev);
+	enum err e2 = finish(n, ev);
+	return e ? e : e2;
+}
+
+uint64_t node_deadline(const struct node *n)
+{
+	uint64_t due = MIN(content_deadline(n->content), reads_deadline(n->reads));
+
+	due = MIN(due, fetch_deadline(n->fetch));
+	return MIN(due, spread_deadline(n->spread));
+}

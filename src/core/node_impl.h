@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * node_impl.h - the inside of a node, for node.c, node_net.c, node_local.c and node_query.c alone
+ */
+#ifndef NODE_IMPL_H
+#define NODE_IMPL_H
+
+#include "core/admit.h"
+#include "core/content.h"
+#include "core/node.h"
+#include "core/reads.h"
+#include "core/spread.h"
+#include "core/tables.h"
+
+struct node {
+	struct kv *kv;
+	struct node_config config;
+	struct rng rng;
+	struct view *view;
+	struct roster *roster;
+	struct log *log;
+	struct outbox *outbox;
+	struct fetch *fetch;
+	struct content *content;
+	struct reads *reads;
+	struct spread *spread;
+	struct folder_keys keys;
+	bool have_keys, started, clean_start;
+	bool cut_all; /* EV_CUT was given: publish without waiting for acknowledgements */
+	struct step step; /* of the running step */
+	struct change *changes;
+	uint32_t changes_count, changes_room;
+	bool changes_lost; /* memory ran out */
+	uint64_t pieces, piece_bytes;
+	struct sink sink; /* of node_work_map() */
+};
+
+/* node.c */
+bool node_may_write(struct node *n);
+enum err node_begin(struct node *n) MUST_USE; /* once there are keys: an incarnation, and works */
+void node_refresh_keys(struct node *n);
+void node_saw_clocks(struct node *n, const struct bundle *b);
+enum err node_judge(void *node, const struct bundle *b) MUST_USE; /* struct log_judge */
+/* node_local.c: what programs on the mount do */
+enum err node_local(struct node *n, struct event *ev) MUST_USE;
+enum err node_local_write(struct node *n, struct event *ev) MUST_USE;
+/* node_net.c: what other devices say, and the roster */
+enum err node_net(struct node *n, struct event *ev) MUST_USE;
+enum err node_net_admin(struct node *n, const struct event *ev) MUST_USE; /* EV_ADMIT, EV_ADDR */
+void node_net_keep_all(struct node *n); /* ACT_KEEP for each member with an address */
+enum err node_net_apply_waiting(struct node *n) MUST_USE;
+
+#endif

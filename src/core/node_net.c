@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: MIT
+/*
+ * node_net.c - the node's dealings with other devices: sessions, roster, bundles, pieces
+ *
+ * Part of node.c (node_impl.h).  Only a member's session may say anything but "let me in"; what a
+ * peer claims falsely comes back as ERR_MALFORMED or ERR_FORGED, and the owner ends the session.
+ */
+#include "core/node_impl.h"
+
+void node_net_keep_all(struct node *n)
+{
+	for (uint32_t k = 0; k < roster_count(n->roster); k++) {
+		const struct roster_member *m = roster_at(n->roster, k);
+		bool self = memcmp(&m->device, &n->config.device.pub, sizeof(m->device)) == 0;
+		if (self || m->role == ROLE_NONE || !m->addr[0])
+			continue;
+		struct action *a = step_act(&n->step, ACT_KEEP);
+		if (!a)
+			return;
+		a->keep.device = m->device;
+		memcpy(a->keep.addr, m->addr, MIN(sizeof(a->keep.addr), sizeof(m->addr)));
+	}
+}
+
+/* ---- roster ---- */
+
+static enum err take_record(struct node *n, struct bytes record, bool *any)
+{
+	bool fresh = false;
+	size_t mark;
+	enum err e = roster_add(n->roster, record, &fresh);
+
+	if (e || !fresh)
+		return e;
+	*any = true;
+	struct wr *w = step_entry(&n->step, J_ROSTER, &mark);
+	wr_bytes(w, record);
+	step_entry_end(&n->step, mark);
+	return step_sound(&n->step);
+}
+
+/* The roster has grown: keys, sessions and bundles that waited may follow. */
+static enum err roster_grew(struct node *n, const struct peer *from)
+{
+	bool had = n->have_keys;
+
+	node_refresh_keys(n);
+	enum err e = node_begin(n);
+	if (!e && !had && n->have_keys && !step_act(&n->step, ACT_JOINED))
+		e = fail(ERR_NOMEM);
+	node_net_keep_all(n);
+	for (uint32_t k = 0; k < spread_count(n->spread) && !e; k++) {
+		struct peer *p = spread_at(n->spread, k);
+		if (p->we_join && n->have_keys) {
+			p->we_join = false;
+			fetch_up(n->fetch, p->session);
+			e = spread_greet(n->spread, &n->step, p);
+		}
+	}
+	if (!e)
+		e = spread_roster(n->spread, &n->step, from);
+	spread_owe(n->spread);
+	return e;
+}
+
+static enum err on_roster(struct node *n, const struct event *ev)
+{
+	struct peer *from = spread_find(n->spread, ev->peer);
+	struct wire_message m;
+	struct bytes record;
+	bool any = false;
+	enum err e = wire_decode(ev->message.bytes, &m);
+
+	if (e || !from || m.type != WIRE_ROSTER)
+		return e ? e : fail(ERR_MALFORMED);
+	while (!e && wire_roster_next(&m.roster.rest, &record))
+		e = take_record(n, record, &any);
+	if (any) {
+		enum err e2 = roster_grew(n, from);
+		e = e ? e : e2;
+	}
+	return e == ERR_AGAIN ? ERR_OK : e; /* a parent is missing: it will come */
+}
+
+static enum err add_own(struct node *n, struct wr *record)
+{
+	bool any = false;
+	enum err e = record->bad ? fail(ERR_NOMEM) : take_record(n, wr_view(record), &any);
+
+	return e ? e : roster_grew(n, NULL);
+}
+
+static enum err on_join(struct node *n, const struct event *ev)
+{
+	struct peer *from = spread_find(n->spread, ev->peer);
+	struct wr record = {0};
+
+	if (!from || !from->joining)
+		return fail(ERR_MALFORMED);
+	enum err e = admit_join(&n->step, n->roster, from, ev, &record);
+	bool known = e == ERR_EXIST;
+	if (!e || known) {
+		from->joining = false;
+		fetch_up(n->fetch, from->session);
+		e = known ? spread_roster(n->spread, &n->step, NULL) : add_own(n, &record);
+		if (!e)
+			e = spread_greet(n->spread, &n->step, from);
+	}
+	wr_fini(&record);
+	return e == ERR_REFUSED ? ERR_OK : e; /* the refusal is on its way; the joiner hangs up */
+}
+
+static enum err on_admit(struct node *n, const struct event *ev)
+{
+	struct member_record m = {.kind = (uint8_t)ev->member.what,
+				  .subject = ev->member.subject,
+				  .role = (uint8_t)ev->member.role};
+	struct wr record = {0};
+
+	if (roster_role(n->roster, &n->config.device.pub) != ROLE_ADMIN)
+		return fail(ERR_REFUSED);
+	if (!roster_find(n->roster, &m.subject))
+		return fail(ERR_NOENT);
+	if (m.kind != MEMBER_ROLE)
+		m.vec = vector_ref(log_applied(n->log));
+	enum err e = roster_write(n->roster, &m, n->step.wall_ms, &record);
+	if (!e)
+		e = add_own(n, &record);
+	vector_unref(m.vec);
+	wr_fini(&record);
+	return e;
+}
+
+static enum err on_addr(struct node *n, const struct event *ev)
+{
+	const struct roster_member *self = roster_find(n->roster, &n->config.device.pub);
+	struct member_record m = {
+		.kind = MEMBER_ADDR, .subject = n->config.device.pub, .text = ev->addr.text};
+	struct wr record = {0};
+
+	if (!self || bytes_equal(bytes_text(self->addr), ev->addr.text))
+		return ERR_OK;
+	enum err e = roster_write(n->roster, &m, n->step.wall_ms, &record);
+	if (!e)
+		e = add_own(n, &record);
+	wr_fini(&record);
+	return e;
+}
+
+/* ---- network ---- */
+
+static enum err on_up(struct node *n, const struct event *ev)
+{
+	struct peer new = {.session = ev->peer,
+			   .device = ev->up.device,
+			   .joining = ev->up.joining,
+			   .we_join = ev->up.we_join};
+	struct peer *p;
+
+	memcpy(new.hash, ev->up.hash, sizeof(new.hash));
+	memcpy(new.secret, ev->up.secret, sizeof(new.secret));
+	enum err e = spread_up(n->spread, &new, &p);
+	if (e)
+		return e;
+	if (p->we_join)
+		return admit_ask(&n->step, p, &n->config.device.pub, n->config.device_name);
+	if (p->joining)
+		return ERR_OK;
+	fetch_up(n->fetch, p->session);
+	return spread_greet(n->spread, &n->step, p);
+}
+
+static enum err on_down(struct node *n, uint64_t session)
+{
+	fetch_down(n->fetch, session);
+	spread_down(n->spread, session);
+	return ERR_OK;
+}
+
+/* The peer of an event that only a member may send. */
+static struct peer *member_of(struct node *n, const struct event *ev)
+{
+	struct peer *p = spread_find(n->spread, ev->peer);
+
+	return p && !p->joining && !p->we_join ? p : NULL;
+}
+
+static enum err on_vector(struct node *n, const struct event *ev)
+{
+	struct peer *p = member_of(n, ev);
+
+	if (!p) {
+		vector_unref(ev->vector.take_applied);
+		return fail(ERR_MALFORMED);
+	}
+	outbox_stir(n->outbox);
+	return spread_vector(n->spread, &n->step, p, ev->vector.take_applied, &ev->vector.roster);
+}
+
+enum err node_net_apply_waiting(struct node *n)
+{
+	const struct log_judge judge = {n, node_judge};
+	bool more = true;
+	enum err e = ERR_OK;
+
+	while (more && !e)
+		e = log_ready(n->log, &n->step, &judge, &more);
+	return e;
+}
+
+static enum err on_bundle(struct node *n, const struct event *ev)
+{
+	const struct log_judge judge = {n, node_judge};
+	struct peer *p = member_of(n, ev);
+	struct bundle *b = ev->bundle.take;
+	struct where in = {b->head.inc, b->head.seq};
+	enum log_verdict verdict;
+
+	if (!p || memcmp(&b->head.folder, &n->config.folder, sizeof(b->head.folder)) != 0) {
+		bundle_free(b);
+		return fail(ERR_MALFORMED);
+	}
+	enum err e = spread_came(n->spread, p, in);
+	node_saw_clocks(n, b);
+	if (e) {
+		bundle_free(b);
+		return e;
+	}
+	e = log_take(n->log, &n->step, &judge, b, 0, &verdict);
+	if (e == ERR_REFUSED) {
+		step_report(&n->step, true, "a bundle of a device that may not write was refused");
+		return ERR_OK; /* who passes it on need not know */
+	}
+	if (!e && verdict == LOG_APPLIED)
+		e = node_net_apply_waiting(n);
+	spread_owe(n->spread);
+	return e;
+}
+
+static enum err send_no(struct node *n, uint64_t peer, const struct wr *names)
+{
+	struct wire_message m = {.type = WIRE_NO};
+	struct action *a = step_act(&n->step, ACT_SEND);
+	struct wr w = {0};
+
+	if (!a || names->bad)
+		return fail(ERR_NOMEM);
+	m.names.count = (uint32_t)(names->len / HASH_LEN);
+	m.names.at = names->at;
+	wire_encode(&w, &m);
+	a->send.peer = peer;
+	a->send.message = wr_take(&w, &a->send.len);
+	return a->send.message ? ERR_OK : fail(ERR_NOMEM);
+}
+
+static enum err on_want(struct node *n, const struct event *ev)
+{
+	struct peer *p = member_of(n, ev);
+	struct wr lacking = {0};
+	enum err e = p ? ERR_OK : fail(ERR_MALFORMED);
+
+	for (uint32_t k = 0; k < ev->names.count && !e; k++) {
+		struct hash name;
+		uint64_t addr;
+		uint32_t stored;
+		uint8_t kind;
+		memcpy(name.b, ev->names.at + (size_t)k * HASH_LEN, HASH_LEN);
+		e = mapping_piece(n->kv, &name, &addr, &kind, &stored);
+		if (e == ERR_NOENT) {
+			wr_raw(&lacking, name.b, HASH_LEN);
+			e = ERR_OK;
+			continue;
+		}
+		struct action *a = e ? NULL : step_act(&n->step, ACT_SEND_PIECE);
+		if (!a)
+			continue;
+		a->stored.peer = ev->peer;
+		a->stored.addr = addr;
+		a->stored.len = stored;
+		p->served += stored;
+	}
+	if (!e && lacking.len)
+		e = send_no(n, ev->peer, &lacking);
+	wr_fini(&lacking);
+	return e;
+}
+
+static enum err on_no(struct node *n, const struct event *ev)
+{
+	for (uint32_t k = 0; k < ev->names.count; k++) {
+		struct hash name;
+		memcpy(name.b, ev->names.at + (size_t)k * HASH_LEN, HASH_LEN);
+		fetch_no(n->fetch, &n->step, ev->peer, &name);
+	}
+	return ERR_OK;
+}
+
+/* The plaintext of a node is checked here, once: whoever reads it later trusts it. */
+static enum err take_node(struct node *n, const struct event *ev)
+{
+	struct entry *scratch = calloc(MANIFEST_NODE_MAX, sizeof(*scratch));
+	uint8_t depth;
+	uint32_t count;
+	size_t mark;
+
+	if (!scratch)
+		return fail(ERR_NOMEM);
+	enum err e = node_decode(ev->piece.plain, &depth, scratch, &count);
+	free(scratch);
+	if (e)
+		return e;
+	struct wr *w = step_entry(&n->step, J_NODE, &mark);
+	wr_raw(w, ev->piece.name.b, HASH_LEN);
+	wr_bytes(w, ev->piece.plain);
+	step_entry_end(&n->step, mark);
+	return mapping_put_node(n->kv, &ev->piece.name, ev->piece.plain);
+}
+
+static enum err on_piece(struct node *n, const struct event *ev)
+{
+	struct peer *p = spread_find(n->spread, ev->peer);
+	enum err e = ev->piece.kind == SEAL_NODE ? take_node(n, ev) : ERR_OK;
+
+	if (!e)
+		e = mapping_put_piece(n->kv, &ev->piece.name, ev->piece.kind, ev->piece.addr,
+				      ev->piece.stored);
+	if (e)
+		return e;
+	if (p)
+		p->fetched += ev->piece.stored;
+	n->pieces++;
+	n->piece_bytes += ev->piece.stored;
+	fetch_arrived(n->fetch, &n->step, &ev->piece.name);
+	return ERR_OK;
+}
+
+static enum err on_refuse(struct node *n, const struct event *ev)
+{
+	struct peer *p = spread_find(n->spread, ev->peer);
+	struct action *a = p && p->we_join ? step_act(&n->step, ACT_REFUSED) : NULL;
+
+	if (!a)
+		return p ? ERR_OK : fail(ERR_MALFORMED);
+	a->refused.code = ev->refuse.code;
+	size_t len = MIN(ev->refuse.text.len, sizeof(a->refused.text) - 1);
+	memcpy(a->refused.text, ev->refuse.text.at, len);
+	return ERR_OK;
+}
+
+/* ---- the network's events ---- */
+
+static enum err on_names(struct node *n, const struct event *ev)
+{
+	if (ev->kind == EV_WANT)
+		return on_want(n, ev);
+	if (ev->kind == EV_NO)
+		return on_no(n, ev);
+	return ERR_OK; /* EV_CANCEL: what was asked for is on its way already */
+}
+
+enum err node_net(struct node *n, struct event *ev)
+{
+	switch ((int)ev->kind) {
+	case EV_UP:
+		return on_up(n, ev);
+	case EV_DOWN:
+		return on_down(n, ev->peer);
+	case EV_ROSTER:
+		return on_roster(n, ev);
+	case EV_VECTOR:
+		return on_vector(n, ev);
+	case EV_BUNDLE:
+		return on_bundle(n, ev);
+	case EV_JOIN:
+		return on_join(n, ev);
+	case EV_REFUSE:
+		return on_refuse(n, ev);
+	case EV_PIECE:
+		return on_piece(n, ev);
+	default:
+		return on_names(n, ev);
+	}
+}
+
+enum err node_net_admin(struct node *n, const struct event *ev)
+{
+	return ev->kind == EV_ADMIT ? on_admit(n, ev) : on_addr(n, ev);
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+/*
+ * reads.c - see reads.h
+ *
+ * I1  a parked read waits for at least one piece, and has a deadline
+ * I2  the parked reads are a list in order of their coming; with one timeout, the first is due
+ * first but for those parked while nobody was connected, so all deadlines are looked at
+ */
+#include "core/reads.h"
+
+struct parked {
+	uint64_t tag, deadline;
+	struct inode_id inode;
+	uint32_t lacks;
+	struct parked *prev, *next;
+};
+struct failure {
+	struct inode_id inode;
+	enum err err;
+	int64_t wall_ms;
+};
+struct reads {
+	struct kv *kv;
+	struct content *content;
+	struct fetch *fetch;
+	uint64_t timeout_usec, due;
+	struct parked *first, *last;
+	uint32_t count;
+	struct failure failures[READS_FAILURES];
+	uint32_t failures_next;
+	struct missing missing[NODE_PIECES_MAX];
+	struct piece ahead[NODE_PIECES_MAX];
+};
+
+struct reads *reads_new(struct kv *kv, struct content *c, struct fetch *f, uint32_t timeout_ms)
+{
+	struct reads *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->kv = kv;
+	r->content = c;
+	r->fetch = f;
+	r->timeout_usec = (uint64_t)timeout_ms * 1000;
+	r->due = UINT64_MAX;
+	return r;
+}
+
+void reads_free(struct reads *r)
+{
+	while (r && r->first) {
+		struct parked *p = r->first;
+		r->first = p->next;
+		free(p);
+	}
+	free(r);
+}
+
+static struct parked *find(const struct reads *r, uint64_t tag)
+{
+	struct parked *p = r->first;
+
+	while (p && p->tag != tag)
+		p = p->next;
+	return p;
+}
+
+static void unpark(struct reads *r, struct parked *p)
+{
+	if (p->prev)
+		p->prev->next = p->next;
+	else
+		r->first = p->next;
+	if (p->next)
+		p->next->prev = p->prev;
+	else
+		r->last = p->prev;
+	free(p);
+	r->count--;
+}
+
+static void note_failure(struct reads *r, const struct step *s, struct inode_id inode, enum err e)
+{
+	r->failures[r->failures_next++ % READS_FAILURES] = (struct failure){inode, e, s->wall_ms};
+}
+
+bool reads_last_failure(const struct reads *r, struct inode_id inode, enum err *e, int64_t *wall_ms)
+{
+	for (uint32_t k = r->failures_next; k > 0 && r->failures_next - k < READS_FAILURES; k--) {
+		const struct failure *f = &r->failures[(k - 1) % READS_FAILURES];
+		if (!inode_equal(f->inode, inode))
+			continue;
+		*e = f->err;
+		*wall_ms = f->wall_ms;
+		return true;
+	}
+	return false;
+}
+
+/* The read is over as parked: let the front ask again, or fail it. */
+static void wake(struct reads *r, struct step *s, struct parked *p, enum err err)
+{
+	struct action *a = step_act(s, ACT_READ_AGAIN);
+
+	if (a) {
+		a->read.tag = p->tag;
+		a->read.err = err;
+	}
+	if (err) {
+		note_failure(r, s, p->inode, err);
+		fetch_leave(r->fetch, (struct waiter){WAITER_READ, p->tag});
+	}
+	unpark(r, p);
+}
+
+static enum err park(struct reads *r, struct step *s, const struct event *ev, struct inode_id inode,
+		     const struct sink *sink)
+{
+	bool alone = fetch_peers(r->fetch) == 0;
+	struct parked *p = r->count < READS_PARKED_MAX ? calloc(1, sizeof(*p)) : NULL;
+
+	if (!p)
+		return fail(ERR_FULL);
+	p->tag = ev->read.tag;
+	p->inode = inode;
+	p->deadline = s->now + (alone ? READS_ALONE_USEC : r->timeout_usec);
+	p->prev = r->last;
+	if (r->last)
+		r->last->next = p;
+	else
+		r->first = p;
+	r->last = p;
+	r->count++;
+	r->due = MIN(r->due, p->deadline);
+	for (uint32_t k = 0; k < sink->missing_count; k++) {
+		struct waiter who = {WAITER_READ, p->tag};
+		enum err e = fetch_want(r->fetch, &sink->missing[k], true, who);
+		if (e && !p->lacks) {
+			unpark(r, p);
+			return e;
+		}
+		if (e)
+			break; /* asked again for the rest when these are here */
+		p->lacks++;
+	}
+	return ERR_AGAIN;
+}
+
+/* Want what a reader in order will read next; nobody waits for it. */
+static enum err fetch_ahead(struct reads *r, const struct event *ev)
+{
+	uint64_t from = 0, size;
+	struct inode_id inode;
+	uint64_t len = content_ahead(r->content, ev->read.file, ev->read.off, ev->read.len, &from);
+
+	if (!len || !fetch_peers(r->fetch))
+		return ERR_OK;
+	struct sink sink = {.pieces = r->ahead,
+			    .max = NODE_PIECES_MAX,
+			    .missing = r->missing,
+			    .missing_max = NODE_PIECES_MAX};
+	enum err e = content_map(r->content, ev->read.file, from, len, &sink, &size, &inode);
+	for (uint32_t k = 0; k < sink.missing_count && !e; k++)
+		e = fetch_want(r->fetch, &sink.missing[k], false, (struct waiter){WAITER_NONE, 0});
+	return e == ERR_FULL ? ERR_OK : e;
+}
+
+enum err reads_read(struct reads *r, struct step *s, struct event *ev)
+{
+	uint64_t size;
+	struct inode_id inode;
+	struct sink sink = {.pieces = ev->read.pieces,
+			    .max = NODE_PIECES_MAX,
+			    .missing = r->missing,
+			    .missing_max = NODE_PIECES_MAX};
+	enum err e = content_map(r->content, ev->read.file, ev->read.off, ev->read.len, &sink,
+				 &size, &inode);
+
+	if (e)
+		return e;
+	if (sink.missing_count) {
+		if (ev->read.polite) {
+			note_failure(r, s, inode, ERR_UNREACHABLE);
+			return fail(ERR_UNREACHABLE);
+		}
+		if (!ev->read.tag || find(r, ev->read.tag))
+			return ERR_AGAIN;
+		e = park(r, s, ev, inode, &sink);
+	} else {
+		ev->read.count = sink.count;
+		ev->read.len = (uint32_t)sink.len;
+		ev->read.more = sink.full;
+	}
+	enum err e2 = fetch_ahead(r, ev);
+	return e ? e : e2;
+}
+
+void reads_cancel(struct reads *r, uint64_t tag)
+{
+	struct parked *p = find(r, tag);
+
+	if (!p)
+		return;
+	fetch_leave(r->fetch, (struct waiter){WAITER_READ, tag});
+	unpark(r, p);
+}
+
+void reads_settled(struct reads *r, struct step *s, uint64_t tag, enum err err)
+{
+	struct parked *p = find(r, tag);
+
+	if (!p)
+		return;
+	if (err || --p->lacks == 0)
+		wake(r, s, p, err);
+}
+
+void reads_tick(struct reads *r, struct step *s)
+{
+	enum err why = fetch_peers(r->fetch) ? ERR_TIMEDOUT : ERR_UNREACHABLE;
+
+	if (r->due > s->now)
+		return;
+	r->due = UINT64_MAX;
+	for (struct parked *p = r->first, *next; p; p = next) {
+		next = p->next;
+		if (p->deadline <= s->now)
+			wake(r, s, p, why);
+		else
+			r->due = MIN(r->due, p->deadline);
+	}
+}
+
+uint64_t reads_deadline(const struct reads *r)
+{
+	return r->due;
+}
+
+uint32_t reads_count(const struct reads *r)
+{
+	return r->count;
+}
