@@ -206,6 +206,7 @@ uint64_t manifest_size(struct bytes encoded)
 {
 	struct manifest m;
 
+	m.size = 0;
 	return manifest_decode(encoded, &m) ? 0 : m.size;
 }
 
