@@ -306,7 +306,8 @@ static void make_member_addr(struct wr *w)
 static void make_journal(struct wr *w)
 {
 	uint8_t head[JOURNAL_HEAD];
-	struct bytes payload = bytes_text("\001payload");
+	static const uint8_t discard_work_5[] = {8, 8, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0};
+	struct bytes payload = BYTES_OF(discard_work_5);
 
 	journal_head(head, RECODE_JOURNAL_AT, payload);
 	wr_bytes(w, BYTES_OF(head));
