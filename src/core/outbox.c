@@ -35,6 +35,8 @@ struct outbox {
 	uint32_t in_group;
 	uint64_t group;
 	bool stirred, busy;
+	uint32_t news; /* stirs and items since the last look */
+	uint32_t reach; /* items the next look goes through */
 	uint64_t bundle_seq;
 	const struct vector *bundle_vec; /* of the bundle under way; owned */
 };
@@ -52,6 +54,7 @@ struct outbox *outbox_new(struct kv *kv, struct view *view, struct log *log,
 	o->hooks = *hooks;
 	o->next_op = 1;
 	o->stirred = true;
+	o->reach = OUTBOX_LOOK;
 	return o;
 }
 
@@ -139,7 +142,7 @@ static enum err item_add(struct outbox *o, struct item *take, bool store)
 	memmove(o->items + at + 1, o->items + at, (o->count - at) * sizeof(*o->items));
 	o->items[at] = *take;
 	o->count++;
-	o->stirred = true;
+	outbox_stir(o);
 	return store ? item_store(o, take) : ERR_OK;
 }
 
@@ -291,6 +294,7 @@ enum err outbox_replay(struct outbox *o, struct bytes body)
 void outbox_stir(struct outbox *o)
 {
 	o->stirred = true;
+	o->news++;
 }
 
 uint32_t outbox_count(const struct outbox *o)
@@ -353,7 +357,10 @@ static enum err held_back(struct outbox *o, struct map *set, uint32_t k, uint32_
 	return ERR_OK;
 }
 
-/* Mark the items of the next bundle: groups in order that may go and had seen the same. */
+/*
+ * Mark the items of the next bundle: groups in order that may go and had seen the same.  A look
+ * goes through a bounded number of items; when all of them wait the next one goes twice as far.
+ */
 static enum err choose(struct outbox *o, uint32_t *count, size_t *bytes)
 {
 	const struct vector *vec = NULL;
@@ -363,7 +370,7 @@ static enum err choose(struct outbox *o, uint32_t *count, size_t *bytes)
 
 	*count = 0;
 	*bytes = 0;
-	for (uint32_t k = 0, end; k < o->count && !e; k = end) {
+	for (uint32_t k = 0, end; k < o->count && k < o->reach && !e; k = end) {
 		bool held;
 		end = group_end(o, k);
 		e = held_back(o, set, k, end, &held);
@@ -382,6 +389,7 @@ static enum err choose(struct outbox *o, uint32_t *count, size_t *bytes)
 		if (*bytes >= OUTBOX_CUT_BYTES || *count >= OUTBOX_CUT_RECORDS)
 			break;
 	}
+	o->reach = *count ? OUTBOX_LOOK : MIN(2 * o->reach, UINT32_MAX / 2);
 	map_free(set);
 	return e;
 }
@@ -453,13 +461,15 @@ enum err outbox_publish(struct outbox *o, struct step *s, const struct outbox_po
 
 	if (o->busy || !o->count || !o->stirred || !log_current(o->log))
 		return ERR_OK;
-	if (!p->all && (!p->listening || p->unacked) && o->count < OUTBOX_CUT_RECORDS)
-		return ERR_OK;
+	if (!p->all && (!p->listening || p->unacked) && o->news < OUTBOX_CUT_RECORDS / 4)
+		return ERR_OK; /* it would have to be a full one */
+	o->news = 0;
 	enum err e = choose(o, &count, &bytes);
 	bool full = bytes >= OUTBOX_CUT_BYTES || count >= OUTBOX_CUT_RECORDS;
 	if (!e && count && (p->all || full || (p->listening && !p->unacked)))
 		return start_bundle(o, s, p);
-	o->stirred = count != 0; /* all held: look again when something is sealed or comes */
+	o->stirred =
+		count != 0 || o->reach < o->count; /* else look when something comes or is sealed */
 	release(o);
 	return e;
 }

@@ -334,7 +334,7 @@ bool spread_listening(const struct spread *p)
 bool spread_unacked(const struct spread *p)
 {
 	for (uint32_t k = 0; k < p->count; k++)
-		if (p->lines[k]->count)
-			return true;
-	return false;
+		if (p->lines[k]->peer.greeted && !p->lines[k]->count)
+			return false;
+	return true;
 }
