@@ -24,8 +24,9 @@ enum seal_kind { SEAL_CHUNK = 1, SEAL_NODE = 2, SEAL_BUNDLE = 3 };
 #define SIG_LEN 64
 #define SEAL_ZSTD 1 /* flag */
 #define SEAL_VERSION 1
-#define SEAL_PLAIN_MAX (16u << 20) /* after inflation; chunks and nodes have limits of their own   \
-				    */
+#define SEAL_PLAIN_MAX                                                                             \
+	(16u << 20) /* after inflation; chunks and nodes have limits of their own                  \
+		     */
 #define SEAL_BYTES_MAX (SEAL_PLAIN_MAX + (1u << 17)) /* a sealed piece; zstd at its worst */
 
 struct seal_keys { /* of one epoch; made from the epoch's folder key by crypto_kdf */
