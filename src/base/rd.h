@@ -17,7 +17,7 @@ struct rd {
 
 static inline struct rd rd_of(struct bytes b)
 {
-	return (struct rd){.at = b.at, .end = b.at + b.len};
+	return (struct rd){.at = b.at, .end = b.len ? b.at + b.len : b.at};
 }
 
 static inline size_t rd_left(const struct rd *r)

@@ -44,7 +44,7 @@ struct wr *step_entry(struct step *s, enum journal_kind kind, size_t *mark)
 	if (s->replaying)
 		return NULL;
 	struct wr *w = &s->acts->journal;
-	wr_u8(w, kind);
+	wr_u8(w, (uint8_t)kind);
 	*mark = w->len;
 	wr_u32(w, 0);
 	return w;
