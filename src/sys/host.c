@@ -443,7 +443,7 @@ static bool segment_needed(void *arg, uint64_t segment)
 	uint32_t i = 0;
 
 	host_lock(h);
-	bool used = h->dead || node_segment_in_use(h->node, segment, DATA_SEGMENT_BYTES);
+	bool used = h->dead || node_segment_in_use(h->node, segment);
 
 	host_unlock(h);
 	while (i < h->spare_count && h->spare[i].no != segment)

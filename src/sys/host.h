@@ -35,7 +35,7 @@ struct host_config {
 	uint32_t folder_no; /* as given to link_folder() */
 	struct host_join join;
 	void (*on_joined)(void *arg, enum err err,
-			  const char *text); /* ERR_OK, or ERR_REFUSED and why; any thread */
+			  const char *text); /* once: ERR_OK, or ERR_REFUSED and why; any thread */
 	void *on_joined_arg;
 };
 /* Make the store of a new folder, founded by this device; name: the folder's, also locally. */

@@ -145,7 +145,7 @@ struct piece_job {
 static void piece_send(void *arg)
 {
 	struct piece_job *j = arg;
-	uint8_t *m;
+	uint8_t *m = NULL;
 	enum err e = framed(j->h, WIRE_DATA, j->addr, j->len, &m);
 
 	if (!e)
@@ -240,9 +240,11 @@ static void to_front(struct host *h, const struct action *a)
 static void joined(struct host *h, enum err e, const char *text)
 {
 	(void)pthread_mutex_lock(&h->lock);
+	bool first = h->joining;
+
 	h->joining = false;
 	(void)pthread_mutex_unlock(&h->lock);
-	if (h->c.on_joined)
+	if (first && h->c.on_joined)
 		h->c.on_joined(h->c.on_joined_arg, e, text);
 }
 

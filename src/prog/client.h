@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* client.h - how "peerfs" reaches the daemon, starts it, and says what went wrong */
+#ifndef CLIENT_H
+#define CLIENT_H
+
+#include "prog/exits.h"
+#include "sys/ctl.h"
+#include "sys/paths.h"
+#include <stdbool.h>
+
+#define CLIENT_START_MS 30000
+
+/* "peerfs: ..." to stderr; returns code. */
+enum exits client_fail(enum exits code, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Paths of this device; says what is wrong. */
+enum exits client_paths(struct paths *ret);
+/* Connect; start: the daemon first if it does not run.  EXIT_NO_DAEMON and what to do. */
+enum exits client_connect(const struct paths *p, bool start, struct ctl *ret);
+/* Ask and give the answer's parameters; what went wrong is said.  fd: passed along, or -1. */
+enum exits client_ask(struct ctl *c, const char *method, json_t *take_parameters, int fd,
+		      json_t **ret);
+/* Start the daemon and wait until it is ready; why it is not is said. */
+enum exits client_start(const struct paths *p);
+/* Replace this program by the daemon in the foreground; returns only on error. */
+enum exits client_become(void);
+/* End the daemon and wait until it is gone. */
+enum exits client_stop(const struct paths *p);
+
+#endif

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+/*
+ * serve.c - one function for each request of the control socket
+ *
+ * Runs on the client's thread, so a request may wait for disk and network.  Each parameter is
+ * checked here; what is behind trusts it.
+ */
+#include "prog/serve.h"
+#include "prog/tell.h"
+#include <unistd.h>
+
+struct asked {
+	struct daemon *d;
+	json_t *parameters;
+	int fd; /* passed along, or -1 */
+	json_t *result; /* set on EXIT_DONE; NULL: {} */
+	struct folders_say say;
+};
+
+static const char *text_in(const struct asked *a, const char *key)
+{
+	return json_string_value(json_object_get(a->parameters, key));
+}
+
+static enum exits lacking(struct asked *a, const char *key)
+{
+	(void)snprintf(a->say.text, sizeof(a->say.text), "the request lacks \"%s\"", key);
+	return EXIT_USAGE;
+}
+
+static enum exits on_status(struct asked *a)
+{
+	const char *path = text_in(a, "path");
+
+	if (path)
+		return tell_path(a->d, path, &a->result, &a->say);
+	a->result = tell_status(a->d);
+	return EXIT_DONE;
+}
+
+static enum exits on_peers(struct asked *a)
+{
+	a->result = tell_peers(a->d);
+	return EXIT_DONE;
+}
+
+static enum exits on_conflicts(struct asked *a)
+{
+	a->result = tell_conflicts(a->d);
+	return EXIT_DONE;
+}
+
+static enum exits on_folder(struct asked *a)
+{
+	const char *name = text_in(a, "name");
+
+	if (!name)
+		return lacking(a, "name");
+	a->result = tell_folder(a->d, name);
+	if (a->result)
+		return EXIT_DONE;
+	(void)snprintf(a->say.text, sizeof(a->say.text),
+		       "there is no folder \"%s\" on this device: peerfs status lists them", name);
+	return EXIT_NO_SUCH;
+}
+
+static enum exits on_create(struct asked *a)
+{
+	const char *name = text_in(a, "name");
+
+	return name ? folders_create(a->d, name, &a->say) : lacking(a, "name");
+}
+
+static enum exits on_invite(struct asked *a)
+{
+	const char *name = text_in(a, "name"), *role_name = text_in(a, "role");
+	json_int_t seconds = json_integer_value(json_object_get(a->parameters, "seconds"));
+	char text[INVITATION_TEXT_MAX];
+	enum role role;
+
+	if (!name)
+		return lacking(a, "name");
+	if (!role_name || !role_parse(role_name, &role) || role == ROLE_NONE || seconds <= 0) {
+		(void)snprintf(a->say.text, sizeof(a->say.text),
+			       "a role is one of helper, reader, writer, admin");
+		return EXIT_USAGE;
+	}
+	enum exits x = folders_invite(a->d, name, role, seconds, text, &a->say);
+
+	if (!x)
+		a->result = json_pack("{s:s}", "invitation", text);
+	return x;
+}
+
+static enum exits on_join(struct asked *a)
+{
+	const char *invitation = text_in(a, "invitation");
+	char name[MEMBER_NAME_MAX + 1] = "";
+
+	if (!invitation)
+		return lacking(a, "invitation");
+	enum exits x = folders_join(a->d, invitation, text_in(a, "name"), name, &a->say);
+
+	if (!x)
+		a->result = json_pack("{s:s}", "name", name);
+	return x;
+}
+
+static enum exits on_mount(struct asked *a)
+{
+	const char *name = text_in(a, "name"), *dir = text_in(a, "dir");
+
+	if (!name || !dir || a->fd < 0)
+		return lacking(a, !name ? "name" : !dir ? "dir" : "descriptor");
+	int fd = a->fd;
+
+	a->fd = -1;
+	return folders_mount(a->d, name, dir, fd, &a->say);
+}
+
+static enum exits on_stop(struct asked *a)
+{
+	a->d->stop(a->d->stop_arg);
+	return EXIT_DONE;
+}
+
+static const struct {
+	const char *method;
+	enum exits (*run)(struct asked *a);
+} methods[] = {
+	{"status", on_status}, {"peers", on_peers},   {"conflicts", on_conflicts},
+	{"folder", on_folder}, {"create", on_create}, {"invite", on_invite},
+	{"join", on_join},     {"mount", on_mount},   {"stop", on_stop},
+};
+
+json_t *serve_answer(void *arg, const char *method, json_t *parameters, int take_fd)
+{
+	struct asked a = {.d = arg, .parameters = parameters, .fd = take_fd};
+	enum exits x = EXIT_VERSION;
+
+	(void)snprintf(a.say.text, sizeof(a.say.text),
+		       "the daemon (%s) does not know \"%s\": stop it and start the new one: "
+		       "peerfs daemon stop",
+		       PEERFS_VERSION, method);
+	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+		if (strcmp(methods[i].method, method) == 0) {
+			a.say.text[0] = 0;
+			x = methods[i].run(&a);
+		}
+	if (a.fd >= 0)
+		(void)close(a.fd);
+	if (!x)
+		return json_pack("{s:o}", "parameters", a.result ? a.result : json_object());
+	return json_pack("{s:s, s:{s:i, s:s}}", "error", "peerfs.Failed", "parameters", "exit",
+			 (int)x, "text", a.say.text);
+}

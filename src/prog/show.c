@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+/*
+ * show.c - print what the daemon told
+ *
+ * Text comes from other devices, too: control characters never reach the terminal.
+ */
+#include "prog/show.h"
+#include "base/bytes.h"
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+
+static uint64_t number(const json_t *o, const char *key)
+{
+	json_int_t n = json_integer_value(json_object_get(o, key));
+
+	return n > 0 ? (uint64_t)n : 0;
+}
+
+static const char *text(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+static bool yes(const json_t *o, const char *key)
+{
+	return json_is_true(json_object_get(o, key));
+}
+
+static void put(const char *s)
+{
+	for (; *s; s++)
+		(void)putchar(iscntrl((unsigned char)*s) ? '?' : *s);
+}
+
+static void put_bytes(uint64_t n)
+{
+	static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	unsigned unit = 0;
+
+	if (n < 1024) {
+		(void)printf("%" PRIu64 " bytes", n);
+		return;
+	}
+	uint64_t tenths = n * 10 / 1024;
+
+	while (tenths >= 10240 && unit + 1 < ARRAY_LEN(units)) {
+		tenths /= 1024;
+		unit++;
+	}
+	(void)printf("%" PRIu64 ".%" PRIu64 " %s", tenths / 10, tenths % 10, units[unit]);
+}
+
+void show_json(const json_t *o)
+{
+	(void)json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+	(void)putchar('\n');
+}
+
+static void show_folder(const json_t *f)
+{
+	(void)putchar('\n');
+	put(text(f, "name"));
+	if (text(f, "mount")[0]) {
+		(void)fputs(", mounted on ", stdout);
+		put(text(f, "mount"));
+	} else {
+		(void)fputs(", not mounted: peerfs mount ", stdout);
+		put(text(f, "name"));
+	}
+	(void)printf("\n  role %s, %" PRIu64 " members, %" PRIu64 " connected\n", text(f, "role"),
+		     number(f, "members"), number(f, "connected"));
+	(void)printf("  %" PRIu64 " entries; ", number(f, "inodes"));
+	put_bytes(number(f, "piece_bytes") + number(f, "bytes_unsealed"));
+	(void)fputs(" of contents here, ", stdout);
+	put_bytes(number(f, "fetched_bytes"));
+	(void)fputs(" fetched since the daemon started\n", stdout);
+	if (number(f, "files_unsealed"))
+		(void)printf("  %" PRIu64 " files are being sealed\n", number(f, "files_unsealed"));
+	if (number(f, "reads_waiting"))
+		(void)printf("  %" PRIu64 " reads wait for other devices\n",
+			     number(f, "reads_waiting"));
+	if (number(f, "conflicts"))
+		(void)printf("  %" PRIu64 " conflicts: peerfs conflicts\n", number(f, "conflicts"));
+	if (number(f, "quarantined"))
+		(void)printf("  %" PRIu64 " bundles in quarantine: their authors may not write\n",
+			     number(f, "quarantined"));
+}
+
+void show_status(const json_t *o)
+{
+	const json_t *f;
+	size_t i;
+
+	(void)fputs("device ", stdout);
+	put(text(o, "name"));
+	(void)printf(" (%.16s), daemon %s, process %" PRIu64 "\n", text(o, "device"),
+		     text(o, "version"), number(o, "pid"));
+	if (text(o, "addresses")[0]) {
+		(void)fputs("listens at ", stdout);
+		put(text(o, "addresses"));
+		(void)putchar('\n');
+	} else {
+		(void)puts("does not listen");
+	}
+	if (json_array_size(json_object_get(o, "folders")) == 0)
+		(void)puts("no folders yet: peerfs create NAME DIR, or peerfs join INVITATION DIR");
+	json_array_foreach(json_object_get(o, "folders"), i, f) show_folder(f);
+}
+
+void show_path(const json_t *o)
+{
+	char when[32] = "";
+
+	put(text(o, "path"));
+	(void)printf(": %s, %s", text(o, "type"), text(o, "state"));
+	if (strcmp(text(o, "type"), "file") == 0) {
+		(void)fputs(", ", stdout);
+		put_bytes(number(o, "local"));
+		(void)fputs(" of ", stdout);
+		put_bytes(number(o, "size"));
+		(void)fputs(" here", stdout);
+	}
+	(void)putchar('\n');
+	if (yes(o, "conflict_copy"))
+		(void)puts("  a conflict copy: rename or remove it when you are done with it");
+	else if (yes(o, "conflict"))
+		(void)puts("  in conflict: peerfs conflicts lists the copies");
+	if (!text(o, "last_failure")[0])
+		return;
+	time_t t = (time_t)(number(o, "last_failure_ms") / 1000);
+	struct tm tm;
+
+	if (localtime_r(&t, &tm))
+		(void)strftime(when, sizeof(when), "%F %T", &tm);
+	(void)printf("  the last read failed at %s: %s\n", when, text(o, "last_failure"));
+}
+
+static void show_peer(const json_t *p)
+{
+	(void)fputs("  ", stdout);
+	put(text(p, "name"));
+	(void)printf(" (%.16s), %s", text(p, "device"), text(p, "role"));
+	if (yes(p, "self")) {
+		(void)puts(", this device");
+		return;
+	}
+	if (!yes(p, "connected")) {
+		(void)fputs(", not connected", stdout);
+		if (text(p, "addresses")[0]) {
+			(void)fputs("; known at ", stdout);
+			put(text(p, "addresses"));
+		}
+		(void)putchar('\n');
+		return;
+	}
+	(void)fputs(", connected ", stdout);
+	put(text(p, "address"));
+	(void)printf(", lacks %" PRIu64 " bundles; fetched ", number(p, "lacks_bundles"));
+	put_bytes(number(p, "fetched_bytes"));
+	(void)fputs(" from it, served it ", stdout);
+	put_bytes(number(p, "served_bytes"));
+	(void)putchar('\n');
+}
+
+void show_peers(const json_t *o)
+{
+	const char *folder = "";
+	const json_t *p;
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "peers"), i, p)
+	{
+		if (strcmp(folder, text(p, "folder")) != 0) {
+			folder = text(p, "folder");
+			put(folder);
+			(void)putchar('\n');
+		}
+		show_peer(p);
+	}
+	if (i == 0)
+		(void)puts("no folders yet");
+}
+
+void show_conflicts(const json_t *o)
+{
+	const json_t *c;
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "conflicts"), i, c)
+	{
+		put(text(c, "folder"));
+		(void)fputs(": ", stdout);
+		put(text(c, "path"));
+		(void)printf(": %s\n", text(c, "what"));
+	}
+	if (i == 0)
+		(void)puts("no conflicts");
+}

@@ -1,0 +1,450 @@
+// SPDX-License-Identifier: MIT
+/*
+ * tell.c - from the state of nodes to JSON
+ *
+ * Everything is copied out under a node's lock first and made into JSON after, so that a question
+ * holds nobody up.  The names of fields are an interface: peerfs(1) lists them.
+ */
+#include "prog/tell.h"
+#include <stdlib.h>
+#include <unistd.h>
+
+#define CONFLICTS_MAX 10000
+
+static json_t *hex(const uint8_t *at, size_t len)
+{
+	char text[2 * HASH_LEN + 1];
+
+	for (size_t i = 0; i < len && i < HASH_LEN; i++)
+		(void)snprintf(text + 2 * i, 3, "%02x", at[i]);
+	return json_string(text);
+}
+
+/* Names are bytes; what is not UTF-8 is shown with replacement characters. */
+static json_t *text_of(const char *s)
+{
+	json_t *j = json_string(s);
+	size_t len = strlen(s);
+
+	if (j)
+		return j;
+	char *safe = malloc(len * 3 + 1), *to = safe;
+
+	if (!safe)
+		return NULL;
+	for (size_t i = 0; i < len; i++) {
+		if ((unsigned char)s[i] < 0x80) {
+			*to++ = s[i];
+			continue;
+		}
+		memcpy(to, "\xef\xbf\xbd", 3);
+		to += 3;
+	}
+	*to = 0;
+	j = json_string(safe);
+	free(safe);
+	return j;
+}
+
+static json_t *number(uint64_t n)
+{
+	return json_integer((json_int_t)n);
+}
+
+/* ---- folders ---- */
+
+struct picture { /* of a folder, copied under its lock */
+	struct node_counts counts;
+	uint32_t members_count;
+	struct node_member members[MEMBERS_MAX];
+	enum role role;
+	bool member;
+};
+
+static struct picture *picture_take(struct daemon *d, struct folder *f)
+{
+	struct picture *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	host_lock(f->host);
+	node_counts(host_node(f->host), &p->counts);
+	p->members_count = node_members(host_node(f->host), p->members, MEMBERS_MAX);
+	p->role = node_role(host_node(f->host), &d->device.pub);
+	p->member = node_is_member(host_node(f->host));
+	host_unlock(f->host);
+	return p;
+}
+
+static void add_counts(json_t *o, const struct node_counts *c)
+{
+	const struct {
+		const char *name;
+		uint64_t value;
+	} all[] = {
+		{"inodes", c->inodes},
+		{"bundles", c->bundles},
+		{"bundles_waiting", c->waiting_bundles},
+		{"records_held", c->records_held},
+		{"files_unsealed", c->works},
+		{"bytes_unsealed", c->bytes_unsealed},
+		{"reads_waiting", c->parked_reads},
+		{"pieces", c->pieces},
+		{"piece_bytes", c->piece_bytes},
+		{"conflicts", c->conflicts},
+		{"quarantined", c->quarantined},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		(void)json_object_set_new(o, all[i].name, number(all[i].value));
+}
+
+static void add_space(json_t *o, struct host *h)
+{
+	struct files_space s;
+
+	if (host_space(h, &s))
+		return;
+	(void)json_object_set_new(o, "store_free", number(s.avail * s.block));
+	(void)json_object_set_new(o, "journal_bytes", number(s.journal_bytes));
+	(void)json_object_set_new(o, "data_bytes", number(s.data_bytes));
+	(void)json_object_set_new(o, "pack_bytes", number(s.pack_bytes));
+}
+
+static json_t *folder_json(struct daemon *d, struct folder *f)
+{
+	char dir[PATHS_MAX], remembered[PATHS_MAX];
+	struct picture *p = picture_take(d, f);
+	json_t *o = json_object();
+	uint64_t connected = 0, members = 0, traffic = 0;
+
+	for (uint32_t i = 0; p && i < p->members_count; i++) {
+		members += p->members[i].role != ROLE_NONE;
+		connected += p->members[i].connected;
+		traffic += p->members[i].fetched;
+	}
+	folders_where(d, f, dir, remembered);
+	(void)json_object_set_new(o, "name", text_of(f->name));
+	(void)json_object_set_new(o, "id", hex(f->id.b, HASH_LEN));
+	(void)json_object_set_new(o, "mount", text_of(dir));
+	(void)json_object_set_new(o, "last_mount", text_of(remembered));
+	(void)json_object_set_new(o, "store", text_of(f->store));
+	if (p) {
+		(void)json_object_set_new(o, "role", json_string(role_text(p->role)));
+		(void)json_object_set_new(o, "members", number(members));
+		(void)json_object_set_new(o, "connected", number(connected));
+		(void)json_object_set_new(o, "fetched_bytes", number(traffic));
+		add_counts(o, &p->counts);
+	}
+	add_space(o, f->host);
+	free(p);
+	return o;
+}
+
+json_t *tell_folder(struct daemon *d, const char *name)
+{
+	struct folder *f = loop_get(d->loop, name);
+	json_t *o = f ? folder_json(d, f) : NULL;
+
+	if (f)
+		loop_put(d->loop, f);
+	return o;
+}
+
+json_t *tell_status(struct daemon *d)
+{
+	char addrs[LOOP_ADDRS_MAX];
+	json_t *list = json_array(), *o;
+	struct folder *f;
+
+	loop_addrs(d->loop, addrs);
+	for (uint32_t i = 0; (f = loop_at(d->loop, i)); i++) {
+		(void)json_array_append_new(list, folder_json(d, f));
+		loop_put(d->loop, f);
+	}
+	o = json_pack("{s:i, s:s, s:s, s:s, s:i}", "pid", (int)getpid(), "version", PEERFS_VERSION,
+		      "name", d->name, "addresses", addrs, "port", (int)loop_port(d->loop));
+	(void)json_object_set_new(o, "device", hex(d->device.pub.b, sizeof(d->device.pub.b)));
+	(void)json_object_set_new(o, "folders", list);
+	return o;
+}
+
+/* ---- peers ---- */
+
+static json_t *member_json(struct daemon *d, const struct folder *f, const struct node_member *m)
+{
+	struct loop_session s;
+	json_t *o = json_object();
+
+	(void)json_object_set_new(o, "folder", text_of(f->name));
+	(void)json_object_set_new(o, "name", text_of(m->name));
+	(void)json_object_set_new(o, "device", hex(m->device.b, sizeof(m->device.b)));
+	(void)json_object_set_new(o, "role", json_string(role_text(m->role)));
+	(void)json_object_set_new(o, "self", json_boolean(m->self));
+	(void)json_object_set_new(o, "connected", json_boolean(m->connected));
+	(void)json_object_set_new(o, "addresses", text_of(m->addr));
+	(void)json_object_set_new(o, "lacks_bundles", number(m->lacks));
+	(void)json_object_set_new(o, "fetched_bytes", number(m->fetched));
+	(void)json_object_set_new(o, "served_bytes", number(m->served));
+	if (m->connected && loop_session(d->loop, m->peer, &s)) {
+		(void)json_object_set_new(o, "address", text_of(s.addr));
+		(void)json_object_set_new(o, "sent_bytes", number(s.sent));
+		(void)json_object_set_new(o, "received_bytes", number(s.received));
+		(void)json_object_set_new(o, "round_trip_usec", number(s.rtt_usec));
+	}
+	return o;
+}
+
+json_t *tell_peers(struct daemon *d)
+{
+	json_t *list = json_array();
+	struct folder *f;
+
+	for (uint32_t i = 0; (f = loop_at(d->loop, i)); i++) {
+		struct picture *p = picture_take(d, f);
+
+		for (uint32_t k = 0; p && k < p->members_count; k++)
+			(void)json_array_append_new(list, member_json(d, f, &p->members[k]));
+		free(p);
+		loop_put(d->loop, f);
+	}
+	return json_pack("{s:o}", "peers", list);
+}
+
+/* ---- conflicts ---- */
+
+struct found {
+	enum conflict_kind kind;
+	struct shown s;
+};
+struct finding {
+	struct found *at;
+	uint32_t count, room;
+	const struct shown *only; /* NULL: all */
+	bool only_seen;
+};
+
+static bool finding_add(void *arg, enum conflict_kind kind, const struct shown *s)
+{
+	struct finding *f = arg;
+
+	if (f->only) {
+		f->only_seen |=
+			inode_equal(s->file, f->only->file) || inode_equal(s->id, f->only->id);
+		return !f->only_seen;
+	}
+	if (f->count == f->room) {
+		uint32_t room = f->room ? f->room * 2 : 16;
+		struct found *grown =
+			room <= CONFLICTS_MAX * 2 ? realloc(f->at, room * sizeof(*grown)) : NULL;
+
+		if (!grown)
+			return false;
+		f->at = grown;
+		f->room = room;
+	}
+	f->at[f->count++] = (struct found){kind, *s};
+	return true;
+}
+
+static const char *conflict_text(enum conflict_kind kind)
+{
+	switch (kind) {
+	case CONFLICT_CONTENT:
+		return "edited twice";
+	case CONFLICT_NAME:
+		return "two files of one name";
+	case CONFLICT_KEPT:
+		return "removed here, edited there: kept";
+	case CONFLICT_RENAMED_TWICE:
+		return "renamed twice";
+	case CONFLICT_COPY:
+		return "conflict copy";
+	case CONFLICT_MOVE_SKIPPED:
+		return "a move that would make a loop";
+	case CONFLICT_SURVIVORS:
+		return "folder removed while it was filled";
+	}
+	return "conflict";
+}
+
+/* The path of a shown entry, from the folder's root; under the lock. */
+static void path_of(struct view *v, const struct shown *s, char *buf, size_t size)
+{
+	if (s->kind == SHOWN_ROOT || view_path(v, s->at, buf, size))
+		buf[0] = 0;
+	size_t len = strlen(buf);
+
+	(void)snprintf(buf + len, size - len, "%s%.*s", len ? "/" : "", (int)s->name_len,
+		       (const char *)s->name);
+}
+
+static enum err conflicts_of(struct folder *f, json_t *list)
+{
+	struct finding all = {0};
+	char *path = malloc(PATHS_MAX * 8);
+	enum err e = path ? ERR_OK : fail(ERR_NOMEM);
+
+	host_lock(f->host);
+	struct view *v = node_view(host_node(f->host));
+
+	if (!e)
+		e = view_conflicts(v, finding_add, &all);
+	for (uint32_t i = 0; !e && i < all.count; i++) {
+		json_t *o = json_object();
+
+		path_of(v, &all.at[i].s, path, PATHS_MAX * 8);
+		(void)json_object_set_new(o, "folder", text_of(f->name));
+		(void)json_object_set_new(o, "path", text_of(path));
+		(void)json_object_set_new(o, "what", json_string(conflict_text(all.at[i].kind)));
+		(void)json_array_append_new(list, o);
+	}
+	host_unlock(f->host);
+	free(all.at);
+	free(path);
+	return e;
+}
+
+json_t *tell_conflicts(struct daemon *d)
+{
+	json_t *list = json_array();
+	struct folder *f;
+
+	for (uint32_t i = 0; (f = loop_at(d->loop, i)); i++) {
+		if (conflicts_of(f, list))
+			report(REPORT_WARN, "%s: conflicts cannot be listed", f->name);
+		loop_put(d->loop, f);
+	}
+	return json_pack("{s:o}", "conflicts", list);
+}
+
+/* ---- one path ---- */
+
+/* The folder whose mount holds path; *rest: what follows the mount point. */
+static struct folder *folder_at(struct daemon *d, const char *path, const char **rest)
+{
+	char dir[PATHS_MAX], remembered[PATHS_MAX];
+	struct folder *f;
+
+	for (uint32_t i = 0; (f = loop_at(d->loop, i)); i++) {
+		folders_where(d, f, dir, remembered);
+		size_t len = strlen(dir);
+
+		if (len && strncmp(path, dir, len) == 0 && (path[len] == '/' || !path[len])) {
+			*rest = path + len;
+			return f;
+		}
+		loop_put(d->loop, f);
+	}
+	return NULL;
+}
+
+/* Under the lock: follow names from the root. */
+static enum err walk(struct view *v, const char *rest, struct shown *s)
+{
+	enum err e = ERR_OK;
+
+	memset(s, 0, sizeof(*s));
+	s->kind = SHOWN_ROOT;
+	s->type = TYPE_DIR;
+	s->id = s->file = INODE_ROOT;
+	while (!e) {
+		while (*rest == '/')
+			rest++;
+		size_t n = strcspn(rest, "/");
+
+		if (n == 0)
+			break;
+		struct inode_id dir = s->id;
+
+		e = view_lookup(v, dir, (struct bytes){(const uint8_t *)rest, n}, s);
+		rest += n;
+	}
+	return e;
+}
+
+struct about {
+	struct shown s;
+	struct node_stat st;
+	uint64_t local, size;
+	bool failed;
+	enum err failure;
+	int64_t failed_ms;
+	struct finding conflict;
+};
+
+static enum err about(struct folder *f, const char *rest, struct about *a)
+{
+	struct node *n = host_node(f->host);
+
+	memset(a, 0, sizeof(*a));
+	host_lock(f->host);
+	enum err e = walk(node_view(n), rest, &a->s);
+
+	if (!e)
+		e = node_stat(n, a->s.id, 0, &a->st);
+	if (!e && a->s.type == TYPE_FILE) {
+		e = node_residency(n, a->s.id, &a->local, &a->size);
+		a->failed = node_last_failure(n, a->s.id, &a->failure, &a->failed_ms);
+	}
+	if (!e) {
+		a->conflict.only = &a->s;
+		e = view_conflicts(node_view(n), finding_add, &a->conflict);
+	}
+	host_unlock(f->host);
+	return e;
+}
+
+static const char *state_of(const struct about *a)
+{
+	if (a->s.type != TYPE_FILE || a->local >= a->size)
+		return "local";
+	return a->local == 0 ? "remote" : "partial";
+}
+
+static const char *type_of(enum inode_type t)
+{
+	static const char *const names[] = {"",     "file",   "dir",  "symlink",
+					    "fifo", "socket", "char", "block"};
+
+	return (unsigned)t < ARRAY_LEN(names) ? names[t] : "";
+}
+
+enum exits tell_path(struct daemon *d, const char *path, json_t **ret, struct folders_say *say)
+{
+	const char *rest;
+	struct folder *f = folder_at(d, path, &rest);
+	struct about a;
+
+	if (!f) {
+		(void)snprintf(say->text, sizeof(say->text),
+			       "%s is in no folder that is mounted here: peerfs status lists them",
+			       path);
+		return EXIT_NO_SUCH;
+	}
+	enum err e = about(f, rest, &a);
+	json_t *o = json_object();
+
+	if (!e) {
+		(void)json_object_set_new(o, "path", text_of(path));
+		(void)json_object_set_new(o, "folder", text_of(f->name));
+		(void)json_object_set_new(o, "type", json_string(type_of(a.s.type)));
+		(void)json_object_set_new(o, "state", json_string(state_of(&a)));
+		(void)json_object_set_new(o, "size", number(a.size));
+		(void)json_object_set_new(o, "local", number(a.local));
+		(void)json_object_set_new(o, "conflict", json_boolean(a.conflict.only_seen));
+		(void)json_object_set_new(o, "conflict_copy", json_boolean(a.s.kind == SHOWN_COPY));
+	}
+	if (!e && a.failed) {
+		(void)json_object_set_new(o, "last_failure", json_string(err_text(a.failure)));
+		(void)json_object_set_new(o, "last_failure_ms", json_integer(a.failed_ms));
+	}
+	loop_put(d->loop, f);
+	if (e) {
+		json_decref(o);
+		(void)snprintf(say->text, sizeof(say->text), "%s: %s", path, err_text(e));
+		return e == ERR_NOENT || e == ERR_NOTDIR ? EXIT_NO_SUCH : exits_of(e);
+	}
+	*ret = o;
+	return EXIT_DONE;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* tell.h - what the daemon tells about itself: JSON for status, peers, conflicts */
+#ifndef TELL_H
+#define TELL_H
+
+#include "prog/folders.h"
+#include <jansson.h>
+
+/* NULL: no memory. */
+json_t *tell_status(struct daemon *d);
+json_t *tell_peers(struct daemon *d);
+json_t *tell_conflicts(struct daemon *d);
+/* Of a path, absolute, below a mount.  EXIT_NO_SUCH and say. */
+enum exits tell_path(struct daemon *d, const char *path, json_t **ret, struct folders_say *say);
+/* Of one folder: name, where it is mounted, where it was; NULL: no such folder. */
+json_t *tell_folder(struct daemon *d, const char *name);
+
+#endif
