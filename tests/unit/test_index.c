@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,6 +59,11 @@ static char *fresh(const char *name)
 	assert_non_null(dir);
 	(void)snprintf(dir, 200, "%s/%s", top, name);
 	return dir;
+}
+
+static struct bytes number(const uint64_t *n)
+{
+	return (struct bytes){(const uint8_t *)n, sizeof(*n)};
 }
 
 /* Keys of different lengths, many of them prefixes of others. */
@@ -187,7 +193,7 @@ static void test_same_while_draining(void **state)
 	(void)state;
 	rng_init_number(&rng, 8);
 	assert_int_equal(pthread_create(&thread, NULL, flush_always, &f), 0);
-	for (unsigned n = 0; n < 20000; n++) {
+	for (unsigned n = 0; n < 20000 || (n < 20000000 && index_commits(f.x) < 3); n++) {
 		(void)pthread_mutex_lock(&node_lock);
 		one_operation(&rng, index_kv(f.x), plain);
 		index_at(f.x, n, 0);
@@ -270,7 +276,7 @@ static void step_rows(struct kv *kv, uint64_t n)
 		if (rng_below(&rng, 3) == 0)
 			OK(kv_del(kv, key));
 		else
-			OK(kv_put(kv, key, BYTES_OF(&n)));
+			OK(kv_put(kv, key, number(&n)));
 	}
 }
 
@@ -429,6 +435,64 @@ static void test_full_disk(void **state)
 	free(dir);
 }
 
+static uint64_t address_space(void)
+{
+	unsigned long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (!f || fscanf(f, "%lu", &pages) != 1 || fclose(f) != 0)
+		_exit(1);
+	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Where address space is rationed, a small map of LMDB is taken, and doubled when it is full. */
+static void grow_in_child(const char *dir)
+{
+	static uint8_t value[1 << 20];
+	struct rlimit rl = {.rlim_max = RLIM_INFINITY};
+	uint64_t n;
+
+	(void)alarm(60);
+	rl.rlim_cur = address_space() + (200 << 20); /* room for a map of 64 MiB, not of 256 */
+	if (setrlimit(RLIMIT_AS, &rl) < 0)
+		_exit(1);
+	struct index *x = open_index(dir, true);
+	for (n = 0; n < 80; n++) {
+		uint64_t key = n;
+		struct bytes got;
+		value[0] = (uint8_t)n;
+		OK(kv_put(index_kv(x), number(&key), BYTES_OF(value)));
+		index_at(x, n, n);
+		OK(index_flush(x));
+		key = n / 2;
+		OK(kv_get(index_kv(x), number(&key), &got));
+		if (got.len != sizeof(value) || got.at[0] != key)
+			_exit(2);
+	}
+	if (index_commits(x) != n)
+		_exit(3);
+	_exit(0);
+}
+
+static void test_grow(void **state)
+{
+	char *dir = fresh("grow");
+	int status;
+
+	(void)state;
+	if (address_space() > UINT64_C(1) << 40) { /* a sanitizer's: it dies of such a limit */
+		free(dir);
+		skip();
+	}
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		grow_in_child(dir);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	free(dir);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -457,6 +521,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_before_the_journal),
 		cmocka_unit_test(test_kill),
 		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_grow),
 		cmocka_unit_test(test_full_disk),
 	};
 
