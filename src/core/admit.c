@@ -154,40 +154,57 @@ enum err admit_ask(struct step *s, const struct peer *to, const struct device_id
 	return a->send.message ? ERR_OK : fail(ERR_NOMEM);
 }
 
-enum err admit_found(const struct sign_pair *device, struct bytes device_name,
-		     struct bytes folder_name, struct rng *rng, int64_t wall_ms, struct wr *record,
-		     struct folder_id *folder)
+/* The first key of the folder, in a box that only its founder opens. */
+static enum err first_key(const struct sign_pair *device, struct rng *rng, struct wr *box)
 {
 	struct folder_keys keys = {.count = 1};
-	struct wr plain = {0}, box = {0};
+	struct wr plain = {0};
 	uint8_t seed[32];
 
-	if (!member_name_ok(device_name) || !member_name_ok(folder_name))
-		return fail(ERR_INVAL);
 	keys.at[0].epoch = 1;
 	rng_bytes(rng, keys.at[0].key, KEY_LEN);
 	rng_bytes(rng, seed, sizeof(seed));
 	folder_keys_encode(&plain, &keys);
-	enum err e = seal_box(&box, &device->pub, wr_view(&plain), seed);
-	if (!e) {
-		struct member_record m = {.kind = MEMBER_FOUND,
-					  .author = device->pub,
-					  .subject = device->pub,
-					  .wall_ms = wall_ms,
-					  .role = ROLE_ADMIN,
-					  .epoch = 1,
-					  .name = device_name,
-					  .text = folder_name,
-					  .box = wr_view(&box)};
-		struct hash id;
-		member_encode(record, &m, device);
-		hash_blake(wr_view(record), &id);
-		memcpy(folder->b, id.b, HASH_LEN);
-	}
+	enum err e =
+		plain.bad ? fail(ERR_NOMEM) : seal_box(box, &device->pub, wr_view(&plain), seed);
 	if (plain.at)
 		memset(plain.at, 0, plain.len);
 	memset(&keys, 0, sizeof(keys));
 	wr_fini(&plain);
+	return e;
+}
+
+enum err admit_found(const struct sign_pair *device, struct bytes device_name,
+		     struct bytes folder_name, const struct admit_seed *seed,
+		     struct admit_founding *ret)
+{
+	struct member_record m = {.kind = MEMBER_FOUND,
+				  .author = device->pub,
+				  .subject = device->pub,
+				  .wall_ms = seed->wall_ms,
+				  .name = device_name,
+				  .text = folder_name};
+	struct wr box = {0};
+	struct hash id;
+
+	if (!member_name_ok(device_name) || !member_name_ok(folder_name))
+		return fail(ERR_INVAL);
+	enum err e = first_key(device, seed->rng, &box);
+	if (e)
+		return e;
+	member_encode(&ret->record, &m, device);
+	hash_blake(wr_view(&ret->record), &id);
+	memcpy(ret->folder.b, id.b, HASH_LEN);
+	struct member_record k = {.folder = ret->folder,
+				  .kind = MEMBER_KEYS,
+				  .author = device->pub,
+				  .subject = device->pub,
+				  .parents_count = 1,
+				  .parents = {id},
+				  .wall_ms = seed->wall_ms,
+				  .epoch = 1,
+				  .box = wr_view(&box)};
+	member_encode(&ret->keys, &k, device);
 	wr_fini(&box);
-	return !e && record->bad ? fail(ERR_NOMEM) : e;
+	return ret->record.bad || ret->keys.bad ? fail(ERR_NOMEM) : ERR_OK;
 }

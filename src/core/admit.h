@@ -22,9 +22,18 @@ enum err admit_ask(struct step *s, const struct peer *to, const struct device_id
 		   const char *name) MUST_USE;
 /* Replay of J_TOKEN. */
 enum err admit_replay(struct step *s, struct bytes body) MUST_USE;
-/* The founding record of a new folder and its first key; *folder: its hash. */
+/* The founding record of a new folder, whose hash is the folder's id, and the record that holds its
+ * first key for the founder. */
+struct admit_seed {
+	struct rng *rng;
+	int64_t wall_ms;
+};
+struct admit_founding {
+	struct wr record, keys; /* the caller's to free, on error too */
+	struct folder_id folder;
+};
 enum err admit_found(const struct sign_pair *device, struct bytes device_name,
-		     struct bytes folder_name, struct rng *rng, int64_t wall_ms, struct wr *record,
-		     struct folder_id *folder) MUST_USE;
+		     struct bytes folder_name, const struct admit_seed *seed,
+		     struct admit_founding *ret) MUST_USE;
 
 #endif

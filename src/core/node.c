@@ -150,22 +150,30 @@ void node_free(struct node *n)
 	free(n);
 }
 
+static void write_entry(struct wr *journal, enum journal_kind kind, struct bytes body)
+{
+	wr_u8(journal, (uint8_t)kind);
+	wr_u32(journal, (uint32_t)body.len);
+	wr_bytes(journal, body);
+}
+
 enum err node_found(struct node_config *c, struct bytes folder_name, int64_t wall_ms,
 		    struct wr *journal)
 {
 	struct rng rng;
-	struct wr record = {0};
+	struct admit_seed seed = {&rng, wall_ms};
+	struct admit_founding f = {0};
 
 	rng_init(&rng, c->seed);
-	enum err e = admit_found(&c->device, bytes_text(c->device_name), folder_name, &rng, wall_ms,
-				 &record, &c->folder);
+	enum err e = admit_found(&c->device, bytes_text(c->device_name), folder_name, &seed, &f);
 	if (!e) {
-		wr_u8(journal, J_ROSTER);
-		wr_u32(journal, (uint32_t)record.len);
-		wr_bytes(journal, wr_view(&record));
+		c->folder = f.folder;
+		write_entry(journal, J_ROSTER, wr_view(&f.record));
+		write_entry(journal, J_ROSTER, wr_view(&f.keys));
 		e = journal->bad ? fail(ERR_NOMEM) : ERR_OK;
 	}
-	wr_fini(&record);
+	wr_fini(&f.record);
+	wr_fini(&f.keys);
 	return e;
 }
 
