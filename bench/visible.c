@@ -23,7 +23,7 @@
 
 static void write_file(const char *path, unsigned k)
 {
-	char bytes[FILE_BYTES];
+	static char bytes[FILE_BYTES];
 
 	memset(bytes, (int)('a' + k % 26), sizeof(bytes));
 	memcpy(bytes, &k, sizeof(k)); /* no two files are equal */
@@ -34,7 +34,7 @@ static void write_file(const char *path, unsigned k)
 
 static void read_file(const char *path)
 {
-	char bytes[FILE_BYTES + 1];
+	static char bytes[FILE_BYTES + 1];
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0 || read(fd, bytes, sizeof(bytes)) != (ssize_t)FILE_BYTES || close(fd))
@@ -49,14 +49,14 @@ static void await(const char *path, uint64_t since)
 	while (stat(path, &st) < 0) {
 		if (figure_now() - since > GIVE_UP_NS)
 			figure_die(path);
-		(void)nanosleep(&pause, NULL); /* between two looks; the samples are the waits */
+		(void)nanosleep(&pause, NULL); /* between two looks */
 	}
 }
 
 int main(int argc, char **argv)
 {
 	unsigned count = argc == 4 ? (unsigned)strtoul(argv[3], NULL, 10) : 0;
-	char a[4096], b[4096];
+	char a[1024], b[1024];
 
 	if (!count) {
 		fprintf(stderr, "usage: visible DIR-A DIR-B COUNT\n");

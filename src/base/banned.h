@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#undef sprintf /* a macro under clang's fortification */
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok atoi atol rand srand localtime
 
 #endif

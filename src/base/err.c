@@ -34,10 +34,9 @@ int err_errno(enum err e)
 	return (unsigned)e < ERR_COUNT ? table[e].number : EIO;
 }
 
-enum err err_note(enum err e, const char *file, int line)
+void err_note(enum err e, const char *file, int line)
 {
 	trail[trail_next++ % ERR_TRAIL] = (struct birth){e, line, file};
-	return e;
 }
 
 void err_trail(void (*show)(void *arg, enum err e, const char *file, int line), void *arg)

@@ -57,9 +57,13 @@ enum err content_replay(struct content *c, uint8_t kind, struct bytes body) MUST
 bool content_unsealed(void *content, struct inode_id inode, uint64_t t); /* hook of the outbox */
 enum err content_stat(struct content *c, struct inode_id inode, uint64_t file,
 		      struct node_stat *ret) MUST_USE;
-/* Map a range of an open file; *size: its size.  Missing pieces are listed in the sink. */
-enum err content_map(struct content *c, uint64_t file, uint64_t off, uint64_t len,
-		     struct sink *sink, uint64_t *size, struct inode_id *inode) MUST_USE;
+/* Map a range of an open file.  Missing pieces are listed in the sink. */
+struct content_range {
+	uint64_t file, off, len;
+	uint64_t size; /* result: of the file */
+	struct inode_id inode; /* result */
+};
+enum err content_map(struct content *c, struct content_range *r, struct sink *sink) MUST_USE;
 enum err content_work_map(struct content *c, uint64_t work, uint64_t off, uint64_t len,
 			  struct sink *sink) MUST_USE;
 uint64_t content_work_size(struct content *c, uint64_t work);

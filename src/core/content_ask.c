@@ -68,23 +68,30 @@ static enum err map_base(struct content *c, struct bytes manifest, uint64_t off,
 	return e ? fail(ERR_DAMAGED) : mapping_range(c->k.kv, &m, off, len, sink);
 }
 
-/* A range of a work.  Between its extents shows what it lies over (under: the work below, or NULL
- * for the base manifest) up to base_limit, and zeros behind that. */
-static enum err map_work(struct content *c, const struct work *w, const struct work *under,
-			 struct bytes base, uint64_t off, uint64_t len, struct sink *sink)
+struct layers { /* of a file, from the top; NULL: not there */
+	const struct work *top, *under;
+	struct bytes base; /* encoded manifest */
+};
+
+/* A range of the top work.  Between its extents shows what it lies over up to base_limit, and zeros
+ * behind that. */
+static enum err map_work(struct content *c, const struct layers *l, uint64_t off, uint64_t len,
+			 struct sink *sink)
 {
+	const struct work *w = l->top;
+	const struct layers below = {.top = l->under, .base = l->base};
 	uint64_t end = off + len;
 	enum err e = ERR_OK;
 
+	if (!w)
+		return map_base(c, l->base, off, len, sink);
 	while (off < end && !sink->full && !e) {
 		struct extent x;
 		bool found = extents_find(c->extents, w->no, off, &x) == ERR_OK && x.off < end;
 		uint64_t stop = found ? MAX(x.off, off) : end;
 		uint64_t shows = MIN(stop, MAX(w->base_limit, off));
-		if (off < shows && under)
-			e = map_work(c, under, NULL, base, off, shows - off, sink);
-		else if (off < shows)
-			e = map_base(c, base, off, shows - off, sink);
+		if (off < shows)
+			e = map_work(c, &below, off, shows - off, sink);
 		if (!e && !sink->full && shows < stop)
 			sink_zero(sink, stop - shows);
 		if (found && !e && !sink->full) {
@@ -97,24 +104,19 @@ static enum err map_work(struct content *c, const struct work *w, const struct w
 	return e;
 }
 
-enum err content_map(struct content *c, uint64_t file, uint64_t off, uint64_t len,
-		     struct sink *sink, uint64_t *size, struct inode_id *inode)
+enum err content_map(struct content *c, struct content_range *r, struct sink *sink)
 {
-	struct file *f = content_file(c, file);
+	struct file *f = content_file(c, r->file);
 
 	if (!f)
 		return fail(ERR_STALE);
-	*size = content_size(f);
-	*inode = f->inode;
-	if (off >= *size)
+	r->size = content_size(f);
+	r->inode = f->inode;
+	if (r->off >= r->size)
 		return ERR_OK;
-	len = MIN(len, *size - off);
-	struct bytes base = wr_view(&f->manifest);
-	if (f->active)
-		return map_work(c, f->active, f->sealing, base, off, len, sink);
-	if (f->sealing)
-		return map_work(c, f->sealing, NULL, base, off, len, sink);
-	return map_base(c, base, off, len, sink);
+	const struct layers l = {f->active ? f->active : f->sealing, f->active ? f->sealing : NULL,
+				 wr_view(&f->manifest)};
+	return map_work(c, &l, r->off, MIN(r->len, r->size - r->off), sink);
 }
 
 enum err content_work_map(struct content *c, uint64_t work, uint64_t off, uint64_t len,
@@ -127,7 +129,8 @@ enum err content_work_map(struct content *c, uint64_t work, uint64_t off, uint64
 	if (off >= f->sealing->size)
 		return ERR_OK;
 	len = MIN(len, f->sealing->size - off);
-	return map_work(c, f->sealing, NULL, wr_view(&f->manifest), off, len, sink);
+	const struct layers l = {.top = f->sealing, .base = wr_view(&f->manifest)};
+	return map_work(c, &l, off, len, sink);
 }
 
 uint64_t content_work_size(struct content *c, uint64_t work)

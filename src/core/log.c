@@ -332,32 +332,32 @@ static enum err own_run(struct log *l, struct dot first, uint64_t last, struct w
 	return kv_put(l->kv, step_key_view(&k), wr_view(&w));
 }
 
-enum err log_own(struct log *l, const struct bundle_head *h, const struct vector *vec,
-		 const struct hash *hash, const struct dot *ops, uint32_t count, uint64_t raw_at,
-		 uint32_t raw_len)
+enum err log_own(struct log *l, const struct log_own *o)
 {
-	struct log_inc *i = inc_of(l, h->inc);
+	const struct where in = {o->head->inc, o->head->seq};
+	struct log_inc *i = inc_of(l, in.inc);
+	const struct dot *ops = o->ops;
 	enum err e = ERR_OK;
 
-	if (!i || h->seq != i->seq + 1)
+	if (!i || in.seq != i->seq + 1)
 		return fail(ERR_DAMAGED);
-	for (uint32_t a = 0, b; a < count && !e; a = b) {
-		for (b = a + 1; b < count; b++)
+	for (uint32_t a = 0, b; a < o->count && !e; a = b) {
+		for (b = a + 1; b < o->count; b++)
 			if (ops[b].inc != ops[a].inc || ops[b].op != ops[b - 1].op + 1)
 				break;
-		e = own_run(l, ops[a], ops[b - 1].op, (struct where){h->inc, h->seq});
+		e = own_run(l, ops[a], ops[b - 1].op, in);
 	}
 	if (!e)
-		e = arrive(l, (struct where){h->inc, h->seq}, raw_at, raw_len);
+		e = arrive(l, in, o->raw_at, o->raw_len);
 	if (e)
 		return e;
-	i->seq = h->seq;
-	i->last = *hash;
-	vector_ref(vec);
+	i->seq = in.seq;
+	i->last = o->hash;
+	vector_ref(o->vec);
 	vector_unref(i->vec);
-	i->vec = vec;
+	i->vec = o->vec;
 	e = inc_store(l, i);
-	return e ? e : note_applied(l, (struct where){h->inc, h->seq});
+	return e ? e : note_applied(l, in);
 }
 
 /* ---- others' bundles ---- */

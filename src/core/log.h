@@ -74,10 +74,17 @@ enum err log_take(struct log *l, struct step *s, const struct log_judge *j, stru
 /* Apply what waited and is ready now; true in *more when one was applied: call again. */
 enum err log_ready(struct log *l, struct step *s, const struct log_judge *j, bool *more) MUST_USE;
 
-/* An own bundle, sealed: note it.  ops: the dots of its records, count of them. */
-enum err log_own(struct log *l, const struct bundle_head *h, const struct vector *vec,
-		 const struct hash *hash, const struct dot *ops, uint32_t count, uint64_t raw_at,
-		 uint32_t raw_len) MUST_USE;
+/* An own bundle, sealed: note it.  ops: the dots of its records, count of them; all borrowed. */
+struct log_own {
+	const struct bundle_head *head;
+	const struct vector *vec; /* its whole vector */
+	struct hash hash;
+	const struct dot *ops;
+	uint32_t count;
+	uint64_t raw_at; /* journal offset of the raw bytes */
+	uint32_t raw_len;
+};
+enum err log_own(struct log *l, const struct log_own *o) MUST_USE;
 
 uint64_t log_arrivals(const struct log *l); /* the number the next bundle gets; from 1 */
 enum err log_arrival(struct log *l, uint64_t number, struct arrival *ret) MUST_USE;

@@ -70,11 +70,15 @@ struct view *node_view(struct node *n);
  * version may be older than the one shown; or 0. */
 enum err node_stat(struct node *n, struct inode_id inode, uint64_t file,
 		   struct node_stat *ret) MUST_USE;
-/* As EV_READ's map, for one work of ACT_SEAL: pieces of [off, off + len), at most max; missing
- * chunks and nodes are listed (ERR_AGAIN). */
+/* As EV_READ's map, for one work of ACT_SEAL: [off, off + len), as far as there is room for pieces.
+ * ERR_AGAIN: chunks or nodes are missing, told as far as there is room. */
+struct node_map {
+	struct piece *pieces; /* room for count of them; count: those filled in */
+	struct missing *missing;
+	uint32_t count, missing_count;
+};
 enum err node_work_map(struct node *n, uint64_t work, uint64_t off, uint64_t len,
-		       struct piece *pieces, uint32_t *count, struct missing *missing,
-		       uint32_t *missing_count) MUST_USE;
+		       struct node_map *map) MUST_USE;
 uint64_t node_work_size(struct node *n, uint64_t work);
 /* The base chunk (or hole) that starts at off and may be taken over as it is; ERR_NOENT. */
 enum err node_work_reuse(struct node *n, uint64_t work, uint64_t off, struct entry *ret) MUST_USE;

@@ -15,17 +15,16 @@ enum err node_stat(struct node *n, struct inode_id inode, uint64_t file, struct 
 /* ---- for the sealer ---- */
 
 enum err node_work_map(struct node *n, uint64_t work, uint64_t off, uint64_t len,
-		       struct piece *pieces, uint32_t *count, struct missing *missing,
-		       uint32_t *missing_count)
+		       struct node_map *map)
 {
-	struct sink sink = {.pieces = pieces,
-			    .max = NODE_PIECES_MAX,
-			    .missing = missing,
-			    .missing_max = NODE_PIECES_MAX};
+	struct sink sink = {.pieces = map->pieces,
+			    .max = map->count,
+			    .missing = map->missing,
+			    .missing_max = map->missing_count};
 	enum err e = content_work_map(n->content, work, off, len, &sink);
 
-	*count = sink.count;
-	*missing_count = sink.missing_count;
+	map->count = sink.count;
+	map->missing_count = sink.missing_count;
 	return !e && sink.missing_count ? ERR_AGAIN : e;
 }
 

@@ -504,7 +504,6 @@ enum err outbox_replay_own(struct outbox *o, struct bytes body, uint64_t body_at
 	struct rd r = rd_of(body);
 	struct vector *vec;
 	struct bundle_head h = {0};
-	struct hash hash;
 	struct dot *ops = NULL;
 	enum err e = vector_decode(&r, &vec);
 
@@ -525,9 +524,14 @@ enum err outbox_replay_own(struct outbox *o, struct bytes body, uint64_t body_at
 	if (!e)
 		e = bundle_decode(raw, &h);
 	if (!e) {
-		bundle_hash(raw, &hash);
-		e = log_own(o->log, &h, vec, &hash, ops, count,
-			    body_at + (size_t)(raw.at - body.at), (uint32_t)raw.len);
+		struct log_own own = {.head = &h,
+				      .vec = vec,
+				      .ops = ops,
+				      .count = count,
+				      .raw_at = body_at + (size_t)(raw.at - body.at),
+				      .raw_len = (uint32_t)raw.len};
+		bundle_hash(raw, &own.hash);
+		e = log_own(o->log, &own);
 	}
 	if (!e)
 		e = drop(o, ops, count);

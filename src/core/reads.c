@@ -149,8 +149,7 @@ static enum err park(struct reads *r, struct step *s, const struct event *ev, st
 /* Want what a reader in order will read next; nobody waits for it. */
 static enum err fetch_ahead(struct reads *r, const struct event *ev)
 {
-	uint64_t from = 0, size;
-	struct inode_id inode;
+	uint64_t from = 0;
 	uint64_t len = content_ahead(r->content, ev->read.file, ev->read.off, ev->read.len, &from);
 
 	if (!len || !fetch_peers(r->fetch))
@@ -159,7 +158,8 @@ static enum err fetch_ahead(struct reads *r, const struct event *ev)
 			    .max = NODE_PIECES_MAX,
 			    .missing = r->missing,
 			    .missing_max = NODE_PIECES_MAX};
-	enum err e = content_map(r->content, ev->read.file, from, len, &sink, &size, &inode);
+	struct content_range range = {.file = ev->read.file, .off = from, .len = len};
+	enum err e = content_map(r->content, &range, &sink);
 	for (uint32_t k = 0; k < sink.missing_count && !e; k++)
 		e = fetch_want(r->fetch, &sink.missing[k], false, (struct waiter){WAITER_NONE, 0});
 	return e == ERR_FULL ? ERR_OK : e;
@@ -167,25 +167,24 @@ static enum err fetch_ahead(struct reads *r, const struct event *ev)
 
 enum err reads_read(struct reads *r, struct step *s, struct event *ev)
 {
-	uint64_t size;
-	struct inode_id inode;
+	struct content_range range = {
+		.file = ev->read.file, .off = ev->read.off, .len = ev->read.len};
 	struct sink sink = {.pieces = ev->read.pieces,
 			    .max = NODE_PIECES_MAX,
 			    .missing = r->missing,
 			    .missing_max = NODE_PIECES_MAX};
-	enum err e = content_map(r->content, ev->read.file, ev->read.off, ev->read.len, &sink,
-				 &size, &inode);
+	enum err e = content_map(r->content, &range, &sink);
 
 	if (e)
 		return e;
 	if (sink.missing_count) {
 		if (ev->read.polite) {
-			note_failure(r, s, inode, ERR_UNREACHABLE);
+			note_failure(r, s, range.inode, ERR_UNREACHABLE);
 			return fail(ERR_UNREACHABLE);
 		}
 		if (!ev->read.tag || find(r, ev->read.tag))
 			return ERR_AGAIN;
-		e = park(r, s, ev, inode, &sink);
+		e = park(r, s, ev, range.inode, &sink);
 	} else {
 		ev->read.count = sink.count;
 		ev->read.len = (uint32_t)sink.len;

@@ -35,7 +35,7 @@ void step_report(struct step *s, bool warn, const char *format, ...)
 		return;
 	act->report.warn = warn;
 	va_start(args, format);
-	vsnprintf(act->report.text, sizeof(act->report.text), format, args);
+	(void)vsnprintf(act->report.text, sizeof(act->report.text), format, args);
 	va_end(args);
 }
 

@@ -234,11 +234,11 @@ static enum err job_map(struct seal_job *j, uint64_t len, uint32_t *count)
 	const struct sealer_config *c = &j->s->c;
 	uint64_t from = j->off + (j->end - j->start);
 
-	*count = PIECES_MAX;
-	j->missing_count = MISSING_MAX;
+	struct node_map map = {j->pieces, j->missing, PIECES_MAX, MISSING_MAX};
 	c->lock(c->arg);
-	enum err e = node_work_map(c->node, j->work, from, len, j->pieces, count, j->missing,
-				   &j->missing_count);
+	enum err e = node_work_map(c->node, j->work, from, len, &map);
+	*count = map.count;
+	j->missing_count = map.missing_count;
 	size_t at = j->end;
 
 	for (uint32_t i = 0; !e && i < *count && at < j->room; i++) {

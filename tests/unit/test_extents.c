@@ -61,7 +61,8 @@ static void test_extents_are_the_last_writes(void **state)
 	for (int round = 0; round < 200; round++) {
 		struct kv *kv = kv_new_map();
 		struct extents *x = extents_new(kv);
-		struct model m = {{0}};
+		static struct model m;
+		memset(&m, 0, sizeof(m));
 		for (int k = 0; k < 40; k++) {
 			uint64_t off = rng_below(&rng, SPAN), len = 1 + rng_below(&rng, SPAN - off);
 			if (rng_below(&rng, 4) == 0) {
