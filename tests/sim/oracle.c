@@ -1,0 +1,525 @@
+// SPDX-License-Identifier: MIT
+/*
+ * oracle.c - see oracle.h
+ *
+ * The rules are those of semantics.md: the same tree everywhere, nothing acknowledged lost, no
+ * writing when quiet.  "Not lost" is judged as the model's checker does, from the records seen:
+ * a version is shown somewhere, or a later one or a removal had seen it.
+ */
+#include "oracle.h"
+#include "core/log.h"
+#include "simpool.h"
+#include "tree.h"
+#include <stdlib.h>
+
+#define CHECK_EVERY 256 /* steps of a node between two walks of all its rows */
+
+struct seen { /* a bundle that left the sealer of its author */
+	struct bundle *b;
+	struct vector *vec;
+	uint32_t node;
+	uint64_t at; /* journal offset */
+	bool may_be_lost;
+};
+struct closed {
+	struct inode_id inode;
+	struct hash sum;
+	size_t len;
+	uint32_t node;
+	bool synced, sealed;
+};
+struct before { /* how a node ended */
+	bool known;
+	struct hash digest;
+};
+struct oracle {
+	struct map *plain;
+	struct seen *bundles;
+	uint32_t bundles_count, bundles_room;
+	struct closed *closed;
+	uint32_t closed_count, closed_room;
+	struct before before[SIM_NODES_MAX];
+};
+
+void oracle_init(struct world *w)
+{
+	w->oracle = calloc(1, sizeof(*w->oracle));
+	assert(w->oracle);
+	w->oracle->plain = map_new();
+	assert(w->oracle->plain);
+}
+
+void oracle_fini(struct world *w)
+{
+	struct oracle *o = w->oracle;
+
+	for (uint32_t k = 0; k < o->bundles_count; k++) {
+		bundle_free(o->bundles[k].b);
+		vector_unref(o->bundles[k].vec);
+	}
+	free(o->bundles);
+	free(o->closed);
+	map_free(o->plain);
+	free(o);
+}
+
+void oracle_step(struct simnode *n)
+{
+	if (n->steps % CHECK_EVERY == 0) {
+		node_check(n->node);
+		view_check(node_view(n->node));
+	}
+}
+
+/* ---- contents ---- */
+
+static void plain_key(enum seal_kind kind, const struct hash *id, uint8_t key[1 + HASH_LEN])
+{
+	key[0] = (uint8_t)kind;
+	memcpy(key + 1, id->b, HASH_LEN);
+}
+
+void oracle_plain(struct world *w, enum seal_kind kind, const struct hash *id, struct bytes plain)
+{
+	uint8_t key[1 + HASH_LEN];
+
+	plain_key(kind, id, key);
+	if (map_put(w->oracle->plain, BYTES_OF(key), plain))
+		abort();
+}
+
+static void append_zeros(struct wr *w, uint64_t len)
+{
+	uint8_t *to = wr_span(w, len);
+
+	assert(to);
+	memset(to, 0, len);
+}
+
+struct walk { /* entries still to be taken, the next one last */
+	struct entry *at;
+	uint32_t count, room;
+};
+
+static void push(struct walk *l, const struct entry *e, uint32_t count)
+{
+	while (l->count + count > l->room) {
+		l->room = l->room ? l->room * 2 : 64;
+		l->at = realloc(l->at, l->room * sizeof(*l->at));
+		assert(l->at);
+	}
+	while (count)
+		l->at[l->count++] = e[--count];
+}
+
+/* One entry: its bytes, or its children onto the pile. */
+static bool take_entry(struct world *w, struct walk *l, struct wr *ret)
+{
+	struct entry e = l->at[--l->count], children[MANIFEST_NODE_MAX];
+	uint8_t key[1 + HASH_LEN], depth;
+	struct bytes plain;
+	uint32_t count;
+
+	if (e.kind == ENTRY_HOLE) {
+		append_zeros(ret, e.len);
+		return true;
+	}
+	plain_key(e.kind == ENTRY_NODE ? SEAL_NODE : SEAL_CHUNK, &e.id, key);
+	if (!map_get(w->oracle->plain, BYTES_OF(key), &plain))
+		return false;
+	if (e.kind == ENTRY_CHUNK) {
+		wr_bytes(ret, plain);
+		return plain.len == e.len;
+	}
+	if (node_decode(plain, &depth, children, &count))
+		return false;
+	push(l, children, count);
+	return true;
+}
+
+bool oracle_content(struct world *w, struct bytes manifest, struct wr *ret)
+{
+	struct manifest m;
+	struct walk l = {0};
+	size_t before = ret->len;
+	bool ok = true;
+
+	if (manifest.len == 0)
+		return true;
+	if (manifest_decode(manifest, &m))
+		return false;
+	if (m.is_inline) {
+		wr_bytes(ret, m.data);
+		return true;
+	}
+	push(&l, m.at, m.count);
+	while (ok && l.count)
+		ok = take_entry(w, &l, ret);
+	free(l.at);
+	return ok && ret->len - before == m.size;
+}
+
+static bool content_sum(struct world *w, struct bytes manifest, struct hash *ret)
+{
+	struct wr bytes = {0};
+	bool ok = oracle_content(w, manifest, &bytes);
+
+	hash_blake(wr_view(&bytes), ret);
+	wr_fini(&bytes);
+	return ok;
+}
+
+/* ---- what programs were told ---- */
+
+void oracle_sealed(struct simnode *n, struct bytes manifest)
+{
+	struct oracle *o = n->w->oracle;
+	struct hash sum;
+
+	if (!content_sum(n->w, manifest, &sum)) {
+		world_fail(n->w, "node %u: a sealed manifest does not add up", n->no);
+		return;
+	}
+	for (uint32_t k = 0; k < o->closed_count; k++)
+		if (o->closed[k].node == n->no && memcmp(&o->closed[k].sum, &sum, sizeof(sum)) == 0)
+			o->closed[k].sealed = true;
+}
+
+void oracle_closed(struct simnode *n, struct inode_id inode, struct bytes content)
+{
+	struct oracle *o = n->w->oracle;
+
+	if (o->closed_count == o->closed_room) {
+		o->closed_room = o->closed_room ? o->closed_room * 2 : 64;
+		o->closed = realloc(o->closed, o->closed_room * sizeof(*o->closed));
+		assert(o->closed);
+	}
+	struct closed *c = &o->closed[o->closed_count++];
+	memset(c, 0, sizeof(*c));
+	c->inode = inode;
+	c->node = n->no;
+	c->len = content.len;
+	hash_blake(content, &c->sum);
+}
+
+static void closed_drop(struct simnode *n, bool (*which)(const struct closed *c))
+{
+	struct oracle *o = n->w->oracle;
+	uint32_t kept = 0;
+
+	for (uint32_t k = 0; k < o->closed_count; k++)
+		if (o->closed[k].node != n->no || !which(&o->closed[k]))
+			o->closed[kept++] = o->closed[k];
+	o->closed_count = kept;
+}
+
+static bool unsealed(const struct closed *c)
+{
+	return !c->sealed;
+}
+
+static bool unsynced(const struct closed *c)
+{
+	return !c->synced;
+}
+
+void oracle_removed(struct simnode *n)
+{
+	closed_drop(n, unsealed);
+}
+
+void oracle_synced(struct simnode *n)
+{
+	struct oracle *o = n->w->oracle;
+
+	for (uint32_t k = 0; k < o->closed_count; k++)
+		if (o->closed[k].node == n->no)
+			o->closed[k].synced = true;
+}
+
+void oracle_power_cut(struct simnode *n)
+{
+	struct oracle *o = n->w->oracle;
+
+	closed_drop(n, unsynced);
+	for (uint32_t k = 0; k < o->bundles_count; k++)
+		if (o->bundles[k].node == n->no && o->bundles[k].at >= n->disk.journal.len)
+			o->bundles[k].may_be_lost = true;
+	o->before[n->no].known = false;
+}
+
+/* ---- bundles ---- */
+
+static struct vector *vector_after(const struct vector *before, const struct vector *delta)
+{
+	struct vector *v = vector_ref(before);
+
+	for (uint32_t k = 0; delta && k < delta->count; k++) {
+		uint64_t seq = delta->at[k].seq == LOG_DELTA_GONE ? 0 : delta->at[k].seq;
+		struct vector *next = vector_with(v, delta->at[k].inc, seq);
+		assert(next);
+		vector_unref(v);
+		v = next;
+	}
+	return v;
+}
+
+void oracle_bundle(struct simnode *n, struct bytes raw)
+{
+	struct oracle *o = n->w->oracle;
+	const struct vector *before = NULL;
+	struct bundle *b = simpool_open(n, raw, true);
+
+	if (!b)
+		return;
+	for (uint32_t k = 0; k < o->bundles_count; k++) {
+		const struct bundle_head *h = &o->bundles[k].b->head;
+		if (h->inc != b->head.inc)
+			continue;
+		if (h->seq == b->head.seq)
+			world_fail(n->w, "node %u: bundle %llu of one incarnation made twice",
+				   n->no, (unsigned long long)h->seq);
+		if (h->seq + 1 == b->head.seq)
+			before = o->bundles[k].vec;
+	}
+	if (o->bundles_count == o->bundles_room) {
+		o->bundles_room = o->bundles_room ? o->bundles_room * 2 : 64;
+		o->bundles = realloc(o->bundles, o->bundles_room * sizeof(*o->bundles));
+		assert(o->bundles);
+	}
+	o->bundles[o->bundles_count++] = (struct seen){.b = b,
+						       .vec = vector_after(before, b->head.delta),
+						       .node = n->no,
+						       .at = simdisk_payload_at(&n->disk)};
+}
+
+/* ---- restarts ---- */
+
+void oracle_ends(struct simnode *n, bool clean)
+{
+	struct before *b = &n->w->oracle->before[n->no];
+
+	if (clean && !node_idle(n->node))
+		world_fail(n->w, "node %u: stops though it is not idle", n->no);
+	b->known = view_digest(node_view(n->node), &b->digest) == ERR_OK;
+}
+
+void oracle_started(struct simnode *n)
+{
+	struct before *b = &n->w->oracle->before[n->no];
+	struct hash digest;
+
+	node_check(n->node);
+	view_check(node_view(n->node));
+	if (view_digest(node_view(n->node), &digest)) {
+		world_fail(n->w, "node %u: view_digest() fails", n->no);
+		return;
+	}
+	if (b->known && memcmp(&b->digest, &digest, sizeof(digest)) != 0)
+		world_fail(n->w, "node %u: a restart that lost nothing changed the view", n->no);
+	b->known = false;
+}
+
+/* ---- the end ---- */
+
+static void add_conflict(struct hash *sum, const void *at, size_t len)
+{
+	struct hash h;
+
+	hash_blake((struct bytes){at, len}, &h);
+	for (size_t k = 0; k < HASH_LEN; k++) /* any order */
+		sum->b[k] = (uint8_t)(sum->b[k] + h.b[k]);
+}
+
+static bool conflict(void *arg, enum conflict_kind kind, const struct shown *s)
+{
+	struct wr w = {0};
+
+	wr_u8(&w, (uint8_t)kind);
+	wr_u64(&w, s->id.inc);
+	wr_u64(&w, s->id.op);
+	wr_u64(&w, s->at.inc);
+	wr_u64(&w, s->at.op);
+	wr_raw(&w, s->name, s->name_len);
+	add_conflict(arg, w.at, w.len);
+	wr_fini(&w);
+	return true;
+}
+
+static void tell_difference(struct world *w, uint32_t other, const char *what)
+{
+	struct tree a, b;
+	char why[256];
+
+	if (!tree_list(w->nodes[0].node, &a, why, sizeof(why)) ||
+	    !tree_list(w->nodes[other].node, &b, why, sizeof(why))) {
+		world_fail(w, "%s of nodes 0 and %u differ; %s", what, other, why);
+		return;
+	}
+	for (uint32_t k = 0; k < a.count + b.count; k++) {
+		const struct leaf *l = k < a.count ? &a.at[k] : &b.at[k - a.count];
+		const struct leaf *m = tree_find(k < a.count ? &b : &a, l->path);
+		if (m && memcmp(&l->sum, &m->sum, sizeof(l->sum)) == 0)
+			continue;
+		world_fail(w, "%s of nodes 0 and %u differ: /%s %s", what, other, l->path,
+			   m ? "is not the same" : "is on one of them only");
+	}
+	world_fail(w, "%s of nodes 0 and %u differ", what, other);
+	tree_fini(&a);
+	tree_fini(&b);
+}
+
+static void check_same(struct world *w)
+{
+	struct hash first = {{0}}, first_conflicts = {{0}};
+
+	for (uint32_t k = 0; k < w->count && !w->failed; k++) {
+		struct view *v = node_view(w->nodes[k].node);
+		struct hash digest, conflicts = {{0}};
+		node_check(w->nodes[k].node);
+		view_check(v);
+		if (view_digest(v, &digest) || view_conflicts(v, conflict, &conflicts)) {
+			world_fail(w, "node %u: digest or conflicts fail", k);
+			return;
+		}
+		if (k == 0) {
+			first = digest;
+			first_conflicts = conflicts;
+		}
+		if (memcmp(&first, &digest, sizeof(digest)) != 0)
+			tell_difference(w, k, "views");
+		else if (memcmp(&first_conflicts, &conflicts, sizeof(conflicts)) != 0)
+			tell_difference(w, k, "conflicts");
+	}
+}
+
+static bool held(struct world *w, const struct bundle *b)
+{
+	return vector_get(node_vector(w->nodes[0].node), b->head.inc) >= b->head.seq;
+}
+
+/* x saw y: two records, each with the bundle it came in. */
+static bool saw(const struct seen *in_x, const struct record *x, const struct seen *in_y,
+		const struct record *y)
+{
+	if (x->dot.inc == y->dot.inc)
+		return x->dot.op > y->dot.op;
+	return vector_get(in_x->vec, in_y->b->head.inc) >= in_y->b->head.seq ||
+	       in_x->b->head.inc == in_y->b->head.inc;
+}
+
+static bool replaces(const struct record *x, const struct record *y)
+{
+	for (uint32_t k = 0; x->kind == REC_CONTENT && k < x->content.bases_count; k++)
+		if (dot_compare(x->content.bases[k], y->dot) == 0)
+			return true;
+	if (x->kind != REC_LINK || x->link.has_place)
+		return false;
+	struct inode_id copy = hash_copy_id(y->inode, y->dot);
+	return inode_equal(x->inode, y->inode) || inode_equal(x->inode, copy) ||
+	       inode_equal(x->inode, hash_copy_id(copy, y->dot));
+}
+
+static bool superseded(struct world *w, const struct seen *in_y, const struct record *y)
+{
+	struct oracle *o = w->oracle;
+
+	for (uint32_t k = 0; k < o->bundles_count; k++) {
+		const struct seen *in_x = &o->bundles[k];
+		for (uint32_t j = 0; held(w, in_x->b) && j < in_x->b->count; j++) {
+			const struct record *x = &in_x->b->records[j];
+			if (replaces(x, y) && saw(in_x, x, in_y, y))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool shown(struct world *w, const struct tree *t, const struct hash *sum)
+{
+	for (uint32_t k = 0; k < t->count; k++) {
+		struct hash s;
+		if (t->at[k].s.type != TYPE_FILE)
+			continue;
+		struct bytes content = {t->at[k].content, t->at[k].content_len};
+		if (content_sum(w, content, &s) && memcmp(&s, sum, sizeof(s)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Each version in a bundle that all hold is shown, or was replaced by who had seen it. */
+static void check_versions(struct world *w, const struct tree *t)
+{
+	struct oracle *o = w->oracle;
+
+	for (uint32_t k = 0; k < o->bundles_count && !w->failed; k++) {
+		const struct bundle *b = o->bundles[k].b;
+		if (!held(w, b)) {
+			if (!o->bundles[k].may_be_lost)
+				world_fail(w, "bundle %llu of node %u is lost",
+					   (unsigned long long)b->head.seq, o->bundles[k].node);
+			continue;
+		}
+		for (uint32_t j = 0; j < b->count && !w->failed; j++) {
+			const struct record *r = &b->records[j];
+			struct hash sum;
+			if (r->kind != REC_CONTENT || r->content.dropped)
+				continue;
+			if (!content_sum(w, r->content.content, &sum))
+				world_fail(w, "a version has a content that nobody sealed");
+			else if (!superseded(w, &o->bundles[k], r) && !shown(w, t, &sum))
+				world_fail(w,
+					   "lost: version %llx.%llu by node %u of inode "
+					   "%llx.%llu",
+					   (unsigned long long)r->dot.inc,
+					   (unsigned long long)r->dot.op, o->bundles[k].node,
+					   (unsigned long long)r->inode.inc,
+					   (unsigned long long)r->inode.op);
+		}
+	}
+}
+
+static bool published(struct world *w, const struct closed *c)
+{
+	struct oracle *o = w->oracle;
+
+	for (uint32_t k = 0; k < o->bundles_count; k++) {
+		const struct bundle *b = o->bundles[k].b;
+		for (uint32_t j = 0; held(w, b) && j < b->count; j++) {
+			const struct record *r = &b->records[j];
+			struct hash sum;
+			if (r->kind == REC_CONTENT && !r->content.dropped &&
+			    content_sum(w, r->content.content, &sum) &&
+			    memcmp(&sum, &c->sum, sizeof(sum)) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+void oracle_end(struct world *w)
+{
+	struct oracle *o = w->oracle;
+	struct tree t;
+	char why[256];
+
+	check_same(w);
+	if (w->failed)
+		return;
+	if (!tree_list(w->nodes[0].node, &t, why, sizeof(why))) {
+		world_fail(w, "node 0: %s", why);
+		return;
+	}
+	check_versions(w, &t);
+	for (uint32_t k = 0; k < o->closed_count && !w->failed; k++)
+		if (!published(w, &o->closed[k]))
+			world_fail(w,
+				   "node %u: a file of %zu bytes was closed and its content "
+				   "never published (%s), inode %llx.%llu",
+				   o->closed[k].node, o->closed[k].len,
+				   o->closed[k].sealed ? "sealed" : "not sealed",
+				   (unsigned long long)o->closed[k].inode.inc,
+				   (unsigned long long)o->closed[k].inode.op);
+	tree_fini(&t);
+}

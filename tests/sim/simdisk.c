@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+/*
+ * simdisk.c - see simdisk.h
+ *
+ * I1  the order of syncs is the daemon's: data log before journal, so no synced journal entry
+ *     refers to data that a power cut takes
+ * I2  addresses of the data log are never given twice: lost bytes read as zeros
+ */
+#include "simdisk.h"
+#include <stdlib.h>
+
+void simdisk_fini(struct simdisk *d)
+{
+	wr_fini(&d->journal);
+	wr_fini(&d->data);
+	wr_fini(&d->packs);
+	free(d->pieces);
+}
+
+uint64_t simdisk_payload_at(const struct simdisk *d)
+{
+	return d->journal.len + JOURNAL_HEAD;
+}
+
+void simdisk_append(struct simdisk *d, struct bytes payload)
+{
+	uint8_t head[JOURNAL_HEAD];
+
+	assert(payload.len <= JOURNAL_PAYLOAD_MAX);
+	journal_head(head, d->journal.len, payload);
+	wr_raw(&d->journal, head, sizeof(head));
+	wr_bytes(&d->journal, payload);
+	assert(!d->journal.bad);
+}
+
+bool simdisk_frame(const struct simdisk *d, size_t *at, uint64_t *payload_at, struct bytes *payload)
+{
+	struct bytes rest = {d->journal.at + *at, d->journal.len - *at};
+
+	if (rest.len == 0 || journal_next(rest, *at, payload))
+		return false;
+	*payload_at = *at + JOURNAL_HEAD;
+	*at += JOURNAL_HEAD + payload->len;
+	return true;
+}
+
+uint64_t simdisk_write(struct simdisk *d, struct bytes data)
+{
+	uint64_t addr = d->data.len;
+
+	wr_bytes(&d->data, data);
+	assert(!d->data.bad);
+	return addr;
+}
+
+uint64_t simdisk_pack(struct simdisk *d, uint8_t kind, const struct hash *name, struct bytes sealed)
+{
+	static const uint8_t head[PACK_HEAD];
+
+	if (d->pieces_count == d->pieces_room) {
+		d->pieces_room = d->pieces_room ? d->pieces_room * 2 : 64;
+		d->pieces = realloc(d->pieces, d->pieces_room * sizeof(*d->pieces));
+		assert(d->pieces);
+	}
+	wr_raw(&d->packs, head, sizeof(head));
+	struct simpiece p = {.name = *name, .addr = d->packs.len, .kind = kind};
+	p.len = (uint32_t)sealed.len;
+	wr_bytes(&d->packs, sealed);
+	assert(!d->packs.bad);
+	d->pieces[d->pieces_count++] = p;
+	return p.addr;
+}
+
+void simdisk_sync_packs(struct simdisk *d)
+{
+	d->pieces_synced = d->pieces_count;
+}
+
+void simdisk_sync(struct simdisk *d)
+{
+	d->data_synced = d->data.len;
+	d->journal_synced = d->journal.len; /* I1 */
+	simdisk_sync_packs(d);
+}
+
+void simdisk_power_cut(struct simdisk *d, struct rng *rng)
+{
+	size_t keep = d->data_synced + rng_below(rng, d->data.len - d->data_synced + 1), at = 0;
+	struct bytes payload;
+	uint64_t payload_at;
+
+	if (keep < d->data.len)
+		memset(d->data.at + keep, 0, d->data.len - keep); /* I2 */
+	d->data_synced = d->data.len;
+	d->pieces_count = d->pieces_synced + (uint32_t)rng_below(rng, (uint64_t)d->pieces_count -
+									      d->pieces_synced + 1);
+	d->pieces_synced = d->pieces_count;
+	d->packs.len = d->pieces_count ? d->pieces[d->pieces_count - 1].addr +
+						 d->pieces[d->pieces_count - 1].len
+				       : 0;
+	d->journal.len = d->journal_synced + rng_below(rng, d->journal.len - d->journal_synced + 1);
+	while (simdisk_frame(d, &at, &payload_at, &payload))
+		;
+	assert(at >= d->journal_synced);
+	d->journal.len = d->journal_synced = at; /* a torn frame is cut off */
+	d->clean = false;
+}

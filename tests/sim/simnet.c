@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: MIT
+/*
+ * simnet.c - see simnet.h
+ *
+ * A session is what sys/link gives: messages of one class arrive in order, whole, or the session
+ * goes down at both ends, each hearing of it in its own time.  Bulk and control overtake each
+ * other.  What was on its way when it broke is lost.
+ *
+ * I1  a side hears EV_UP first and EV_DOWN last, and nothing after it
+ * I2  a pair that may connect has a session, or sides still to hear of its end, or one timer
+ */
+#include "simnet.h"
+#include "simnode.h"
+#include <stdlib.h>
+
+#define NEIGHBOURS 3 /* in a large world, besides the ring */
+
+static void connect_later(struct world *w, uint32_t a, uint32_t b)
+{
+	struct timer *t = world_timer(w, TIMER_CONNECT, world_about(w, SIM_SECOND / 2));
+
+	t->a = a;
+	t->b = b;
+}
+
+static void link_pair(struct world *w, uint32_t a, uint32_t b)
+{
+	if (a == b || w->linked[a][b])
+		return;
+	w->linked[a][b] = w->linked[b][a] = true;
+	connect_later(w, MIN(a, b), MAX(a, b));
+}
+
+/* Small worlds are a mesh; in large ones each knows the first and a few. */
+void simnet_init(struct world *w)
+{
+	for (uint32_t a = 0; a < w->count; a++) {
+		for (uint32_t b = 0; b < a && w->count <= 8; b++)
+			link_pair(w, a, b);
+		if (w->count <= 8)
+			continue;
+		link_pair(w, a, 0);
+		link_pair(w, a, (a + 1) % w->count);
+		for (uint32_t k = 0; k < NEIGHBOURS; k++)
+			link_pair(w, a, (uint32_t)rng_below(&w->rng, w->count));
+	}
+}
+
+static void queued_free(struct queued *q)
+{
+	free(q->bytes);
+	free(q);
+}
+
+static void session_empty(struct session *s)
+{
+	for (size_t k = 0; k < ARRAY_LEN(s->way); k++) {
+		while (s->way[k].first) {
+			struct queued *q = s->way[k].first;
+			s->way[k].first = q->next;
+			queued_free(q);
+		}
+		s->way[k].last = &s->way[k].first;
+	}
+}
+
+void simnet_fini(struct world *w)
+{
+	for (uint32_t k = 0; k < w->sessions_count; k++)
+		session_empty(&w->sessions[k]);
+	free(w->sessions);
+}
+
+static struct session *session_find(struct world *w, uint64_t no)
+{
+	for (uint32_t k = 0; k < w->sessions_count; k++)
+		if (w->sessions[k].no == no)
+			return &w->sessions[k];
+	return NULL;
+}
+
+static struct session *session_of(struct world *w, uint32_t a, uint32_t b)
+{
+	for (uint32_t k = 0; k < w->sessions_count; k++)
+		if (w->sessions[k].node[0] == a && w->sessions[k].node[1] == b)
+			return &w->sessions[k];
+	return NULL;
+}
+
+static struct simnode *side_node(struct world *w, const struct session *s, unsigned side)
+{
+	struct simnode *n = &w->nodes[s->node[side]];
+
+	return n->node && n->life == s->life[side] ? n : NULL;
+}
+
+/* ---- the end ---- */
+
+static void session_remove(struct world *w, struct session *s)
+{
+	uint32_t a = s->node[0], b = s->node[1];
+
+	session_empty(s);
+	*s = w->sessions[--w->sessions_count];
+	for (size_t k = 0; k < ARRAY_LEN(s->way); k++) /* it has moved */
+		if (!s->way[k].first)
+			s->way[k].last = &s->way[k].first;
+	connect_later(w, a, b); /* I2 */
+}
+
+static void session_break(struct world *w, struct session *s)
+{
+	if (!s->up)
+		return;
+	s->up = false;
+	session_empty(s);
+	s->downs = 0;
+	for (unsigned side = 0; side < 2; side++) {
+		if (!s->told[side] || !side_node(w, s, side))
+			continue;
+		struct timer *t = world_timer(w, TIMER_DOWN, world_about(w, w->f.delay_usec));
+		t->a = s->no;
+		t->b = side;
+		s->downs++;
+	}
+	if (s->downs == 0)
+		session_remove(w, s);
+}
+
+static void on_down(struct world *w, const struct timer *t)
+{
+	struct session *s = session_find(w, t->a);
+
+	if (!s)
+		return;
+	struct simnode *n = side_node(w, s, (unsigned)t->b);
+	bool last = --s->downs == 0;
+	if (last)
+		session_remove(w, s);
+	if (n)
+		simnode_down(n, t->a * 2 + t->b);
+}
+
+void simnet_drop(struct simnode *from, uint64_t peer)
+{
+	struct session *s = session_find(from->w, peer / 2);
+
+	if (s)
+		session_break(from->w, s);
+}
+
+void simnet_gone(struct simnode *n)
+{
+	struct world *w = n->w;
+
+	for (uint32_t k = w->sessions_count; k-- > 0;) {
+		struct session *s = &w->sessions[k];
+		if (s->node[0] == n->no || s->node[1] == n->no)
+			session_break(w, s);
+	}
+}
+
+void simnet_cut(struct world *w, bool clog)
+{
+	for (uint32_t k = w->sessions_count; k-- > 0;) {
+		struct session *s = &w->sessions[k];
+		if (!w->cut[s->node[0]][s->node[1]] && !w->cut[s->node[1]][s->node[0]])
+			continue;
+		if (!clog) {
+			session_break(w, s);
+			continue;
+		}
+		struct timer *t = world_timer(w, TIMER_BREAK, 15 * SIM_SECOND);
+		t->a = s->no;
+	}
+}
+
+/* After standing still for so long, the link gives up. */
+static void on_break(struct world *w, const struct timer *t)
+{
+	struct session *s = session_find(w, t->a);
+
+	if (s && (w->cut[s->node[0]][s->node[1]] || w->cut[s->node[1]][s->node[0]]))
+		session_break(w, s);
+}
+
+/* ---- messages ---- */
+
+static void enqueue(struct world *w, struct session *s, unsigned way, uint8_t *take, size_t len)
+{
+	struct queued *q = calloc(1, sizeof(*q));
+	uint64_t delay = 100 + rng_below(&w->rng, w->f.delay_usec + 1);
+
+	assert(q);
+	q->bytes = take;
+	q->len = len;
+	*s->way[way].last = q;
+	s->way[way].last = &q->next;
+	s->way[way].free_at = MAX(s->way[way].free_at, w->now + delay);
+	struct timer *t = world_timer(w, TIMER_DELIVER, s->way[way].free_at - w->now);
+	t->a = s->no;
+	t->b = way;
+}
+
+void simnet_send(struct simnode *from, uint64_t peer, bool bulk, uint8_t *take, size_t len)
+{
+	struct world *w = from->w;
+	struct session *s = session_find(w, peer / 2);
+
+	if (!s || !s->up) {
+		free(take);
+		return;
+	}
+	assert(take && len);
+	if (!w->healed && world_chance(w, w->f.loss)) {
+		free(take);
+		session_break(w, s);
+		return;
+	}
+	enqueue(w, s, 2 * (unsigned)(1 - peer % 2) + bulk, take, len);
+}
+
+static void begin(struct world *w, struct session *s, unsigned side)
+{
+	struct simnode *n = side_node(w, s, side);
+	struct simnode *other = &w->nodes[s->node[1 - side]];
+
+	s->told[side] = true;
+	if (n)
+		simnode_up(n, s->no * 2 + side, other, s->joining);
+}
+
+static void on_deliver(struct world *w, const struct timer *t)
+{
+	struct session *s = session_find(w, t->a);
+	unsigned side = (unsigned)t->b / 2;
+
+	if (!s || !s->up || !s->way[t->b].first)
+		return;
+	struct simnode *n = side_node(w, s, side);
+	if (!n)
+		return;
+	bool blocked = w->cut[s->node[1 - side]][s->node[side]];
+	if (blocked || (!s->told[side] && s->way[t->b].first->bytes)) { /* I1 */
+		struct timer *again = world_timer(w, TIMER_DELIVER, SIM_SECOND / 5);
+		again->a = t->a;
+		again->b = t->b;
+		return;
+	}
+	struct queued *q = s->way[t->b].first;
+	s->way[t->b].first = q->next;
+	if (!q->next)
+		s->way[t->b].last = &s->way[t->b].first;
+	if (q->bytes)
+		simnode_message(n, t->a * 2 + side, (struct bytes){q->bytes, q->len});
+	else
+		begin(w, s, side);
+	queued_free(q);
+}
+
+/* ---- the beginning ---- */
+
+static bool knows(struct simnode *a, struct simnode *b)
+{
+	return node_role(a->node, &b->config.device.pub) != ROLE_NONE;
+}
+
+static bool may_connect(struct world *w, struct simnode *a, struct simnode *b, bool *joining)
+{
+	if (!a->node || !b->node || w->cut[a->no][b->no] || w->cut[b->no][a->no])
+		return false;
+	*joining = a->no == 0 && b->joining && !node_is_member(b->node) && node_is_member(a->node);
+	return *joining ||
+	       (node_is_member(a->node) && node_is_member(b->node) && knows(a, b) && knows(b, a));
+}
+
+static void on_connect(struct world *w, const struct timer *t)
+{
+	struct simnode *a = &w->nodes[t->a], *b = &w->nodes[t->b];
+	bool joining = false;
+
+	assert(!session_of(w, a->no, b->no)); /* I2 */
+	if (!may_connect(w, a, b, &joining)) {
+		connect_later(w, a->no, b->no);
+		return;
+	}
+	if (w->sessions_count == w->sessions_room) {
+		w->sessions_room = w->sessions_room ? w->sessions_room * 2 : 16;
+		struct session *at = calloc(w->sessions_room, sizeof(*at));
+		assert(at);
+		for (uint32_t k = 0; k < w->sessions_count; k++) {
+			at[k] = w->sessions[k];
+			for (size_t j = 0; j < ARRAY_LEN(at[k].way); j++)
+				if (!at[k].way[j].first)
+					at[k].way[j].last = &at[k].way[j].first;
+		}
+		free(w->sessions);
+		w->sessions = at;
+	}
+	struct session *s = &w->sessions[w->sessions_count++];
+	*s = (struct session){.no = ++w->sessions_made,
+			      .node = {a->no, b->no},
+			      .life = {a->life, b->life},
+			      .up = true,
+			      .joining = joining};
+	for (size_t k = 0; k < ARRAY_LEN(s->way); k++)
+		s->way[k].last = &s->way[k].first;
+	enqueue(w, s, 0, NULL, 0);
+	enqueue(w, s, 2, NULL, 0);
+}
+
+void simnet_timer(struct world *w, struct timer *t)
+{
+	switch ((int)t->kind) {
+	case TIMER_DELIVER:
+		on_deliver(w, t);
+		break;
+	case TIMER_DOWN:
+		on_down(w, t);
+		break;
+	case TIMER_BREAK:
+		on_break(w, t);
+		break;
+	default:
+		on_connect(w, t);
+		break;
+	}
+}
+
+bool simnet_silent(const struct world *w)
+{
+	for (uint32_t k = 0; k < w->sessions_count; k++)
+		for (size_t j = 0; j < ARRAY_LEN(w->sessions[k].way); j++)
+			if (w->sessions[k].way[j].first)
+				return false;
+	return true;
+}

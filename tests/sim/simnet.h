@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * simnet.h - sessions between devices: in order or broken, delayed, cut and clogged
+ */
+#ifndef SIMNET_H
+#define SIMNET_H
+
+#include "world.h"
+
+void simnet_init(struct world *w); /* who may ever connect */
+void simnet_fini(struct world *w);
+/* Takes bytes (malloc'd).  peer: as the node knows the session. */
+void simnet_send(struct simnode *from, uint64_t peer, bool bulk, uint8_t *take, size_t len);
+void simnet_drop(struct simnode *from, uint64_t peer); /* it ends the session */
+void simnet_gone(struct simnode *n); /* the node went down with all its sessions */
+void simnet_timer(struct world *w, struct timer *t);
+/* Break every session over which nothing passes any more; clog: some only stand still. */
+void simnet_cut(struct world *w, bool clog);
+bool simnet_silent(const struct world *w); /* nothing is on its way */
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * simnode.h - the owner of one struct node: journal, actions, messages, life and death
+ */
+#ifndef SIMNODE_H
+#define SIMNODE_H
+
+#include "world.h"
+
+void simnode_found(struct simnode *n); /* the first device of a new folder */
+void simnode_start(struct simnode *n); /* from disk, as after any stop */
+enum simnode_end { SIMNODE_KILL, SIMNODE_POWER, SIMNODE_CLEAN };
+void simnode_end(struct simnode *n, enum simnode_end how);
+void simnode_stop(struct simnode *n); /* ask for a clean stop; it ends when the node is idle */
+void simnode_free(struct simnode *n);
+void simnode_commit(struct simnode *n); /* the index commits its rows */
+enum err simnode_step(struct simnode *n, struct event *ev);
+void simnode_timer(struct simnode *n, struct timer *t);
+
+/* From simnet. */
+void simnode_up(struct simnode *n, uint64_t peer, const struct simnode *other, bool joining);
+void simnode_down(struct simnode *n, uint64_t peer);
+void simnode_message(struct simnode *n, uint64_t peer, struct bytes message);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * simpool.h - the owner's hands for bytes: cut, seal, open and read, all at once and without zstd
+ */
+#ifndef SIMPOOL_H
+#define SIMPOOL_H
+
+#include "world.h"
+
+/* Seal a work and store its pieces, durable; then EV_SEALED. */
+void simpool_seal(struct simnode *n, uint64_t work);
+/* The raw bundle of an ACT_BUNDLE. */
+uint8_t *simpool_bundle(struct simnode *n, const struct action *a, size_t *len);
+/* Decode, verify and open; NULL: it is forged or malformed, which fails the run. */
+struct bundle *simpool_open(struct simnode *n, struct bytes raw, bool verify);
+/* Plaintext of a manifest node that has come (key known), appended to w. */
+enum err simpool_node(struct simnode *n, struct bytes sealed, struct wr *w);
+/* The bytes of pieces, appended to w. */
+enum err simpool_read(struct simnode *n, const struct piece *p, uint32_t count, struct wr *w);
+
+#endif

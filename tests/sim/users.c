@@ -1,0 +1,936 @@
+// SPDX-License-Identifier: MIT
+/*
+ * users.c - see users.h
+ *
+ * Names come from a small pool, so that devices collide; contents come from a small pool now and
+ * then, so that equal contents meet.  An act on names is checked against POSIX: what it touched
+ * looks as it must, and nothing else has changed (semantics.md, rule 8).
+ */
+#include "users.h"
+#include "oracle.h"
+#include "simnode.h"
+#include "simpool.h"
+#include "tree.h"
+#include <stdlib.h>
+
+#define SIZE_MAX_BYTES (2u << 20)
+#define TREE_CHECKED_MAX 200 /* larger trees are not compared entry by entry */
+#define LEAVES_MAX 400
+
+static const char *const names[] = {"a", "b", "c", "d.txt", "e.txt", "f", "g", ".h"};
+
+struct act { /* what is being done, and to what */
+	struct simnode *n;
+	struct tree before;
+	const struct leaf *leaf, *dir, *other; /* a file or directory, a directory, a second leaf */
+	char name[NAME_BYTES_MAX + 1];
+	char path[2][TREE_PATH_MAX]; /* touched: they and all below may change */
+	struct inode_id inode; /* touched, under whatever name */
+};
+
+/* ---- choices ---- */
+
+static uint32_t below(struct world *w, uint32_t bound)
+{
+	return (uint32_t)rng_below(&w->rng, bound);
+}
+
+static const struct leaf *any_leaf(struct act *a, int type) /* type 0: any but the root */
+{
+	uint32_t at = below(a->n->w, a->before.count);
+
+	for (uint32_t k = 0; k < a->before.count; k++) {
+		const struct leaf *l = &a->before.at[(at + k) % a->before.count];
+		if (l->s.kind != SHOWN_ROOT && (!type || (int)l->s.type == type))
+			return l;
+	}
+	return NULL;
+}
+
+static const struct leaf *any_dir(struct act *a)
+{
+	const struct leaf *d = world_chance(a->n->w, 3) ? NULL : any_leaf(a, TYPE_DIR);
+
+	return d ? d : &a->before.at[0];
+}
+
+static void any_name(struct act *a)
+{
+	snprintf(a->name, sizeof(a->name), "%s", names[below(a->n->w, ARRAY_LEN(names))]);
+}
+
+static void touch(struct act *a, unsigned which, const struct leaf *dir, struct bytes name)
+{
+	snprintf(a->path[which], sizeof(a->path[which]), "%s%s%.*s", dir->path,
+		 *dir->path ? "/" : "", (int)name.len, (const char *)name.at);
+}
+
+static const struct leaf *dir_of(struct act *a, const struct leaf *l)
+{
+	for (uint32_t k = 0; k < a->before.count; k++)
+		if (inode_equal(a->before.at[k].s.id, l->s.at) &&
+		    a->before.at[k].s.type == TYPE_DIR)
+			return &a->before.at[k];
+	return &a->before.at[0];
+}
+
+static struct bytes name_of(const struct leaf *l)
+{
+	return (struct bytes){l->s.name, l->s.name_len};
+}
+
+static void any_bytes(struct world *w, struct wr *to, size_t len)
+{
+	uint8_t *p = wr_span(to, len);
+
+	assert(p || len == 0);
+	if (len == 0)
+		return;
+	switch (below(w, 6)) {
+	case 0:
+		memset(p, 0, len);
+		break;
+	case 1: /* the same on every device */
+		memset(p, (int)('0' + below(w, 4)), len);
+		break;
+	default:
+		rng_bytes(&w->rng, p, len);
+		break;
+	}
+}
+
+static size_t any_size(struct world *w)
+{
+	if (world_chance(w, w->f.big))
+		return 1 + below(w, 700000);
+	return world_chance(w, 4) ? 1 + below(w, 40000) : 1 + below(w, 300);
+}
+
+/* ---- what must have happened ---- */
+
+static bool touched(const struct act *a, const struct leaf *l)
+{
+	for (unsigned k = 0; k < 2; k++) {
+		size_t len = strlen(a->path[k]);
+		if (len && strncmp(l->path, a->path[k], len) == 0 &&
+		    (l->path[len] == '\0' || l->path[len] == '/'))
+			return true;
+	}
+	return !inode_none(a->inode) &&
+	       (inode_equal(l->s.id, a->inode) || inode_equal(l->s.file, a->inode));
+}
+
+/* Nothing but what was touched has changed. */
+static void check_rest(struct act *a, const char *what)
+{
+	struct world *w = a->n->w;
+	struct tree after;
+	char why[512];
+
+	if (a->before.count > TREE_CHECKED_MAX)
+		return;
+	if (!tree_list(a->n->node, &after, why, sizeof(why))) {
+		world_fail(w, "node %u after %s: %s", a->n->no, what, why);
+		tree_fini(&after);
+		return;
+	}
+	for (uint32_t k = 0; k < a->before.count + after.count && !w->failed; k++) {
+		bool old = k < a->before.count;
+		const struct leaf *l = old ? &a->before.at[k] : &after.at[k - a->before.count];
+		const struct leaf *m = tree_find(old ? &after : &a->before, l->path);
+		if (touched(a, l) || (m && touched(a, m)))
+			continue;
+		if (!m || memcmp(&m->sum, &l->sum, sizeof(m->sum)) != 0)
+			world_fail(w, "node %u: %s of /%s and /%s: /%s %s", a->n->no, what,
+				   a->path[0], a->path[1], l->path,
+				   m     ? "has changed too"
+				   : old ? "has gone"
+					 : "has come");
+	}
+	tree_fini(&after);
+}
+
+static bool allowed(enum err e)
+{
+	switch ((int)e) {
+	case ERR_OK:
+	case ERR_NOENT:
+	case ERR_EXIST:
+	case ERR_NOTDIR:
+	case ERR_ISDIR:
+	case ERR_NOTEMPTY:
+	case ERR_LOOP:
+	case ERR_NODATA:
+	case ERR_NAMETOOLONG:
+	case ERR_INVAL:
+	case ERR_PERM:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Carry out an act on names, and judge it. */
+static bool do_names(struct act *a, struct event *ev, const char *what)
+{
+	struct simnode *n = a->n;
+	enum err e = simnode_step(n, ev);
+
+	world_say(n->w, "node %u: %s /%s /%s: %s", n->no, what, a->path[0], a->path[1],
+		  err_text(e));
+	if (n->w->failed || !n->node)
+		return false;
+	if (e == ERR_ROFS && n->role < ROLE_WRITER)
+		return false;
+	if (!allowed(e)) {
+		world_fail(n->w, "node %u: %s of /%s and /%s says %s", n->no, what, a->path[0],
+			   a->path[1], err_text(e));
+		return false;
+	}
+	if (e) { /* nothing at all has changed */
+		a->path[0][0] = a->path[1][0] = '\0';
+		a->inode = (struct inode_id){0, 0};
+	}
+	check_rest(a, what);
+	return e == ERR_OK && !n->w->failed;
+}
+
+static void must_show(struct act *a, const char *what, const struct leaf *dir, struct bytes name,
+		      struct inode_id id)
+{
+	struct shown s;
+	enum err e = view_lookup(node_view(a->n->node), dir->s.id, name, &s);
+
+	if (inode_none(id) ? e != ERR_NOENT : e || !inode_equal(s.id, id))
+		world_fail(a->n->w, "node %u: after %s, %s/%.*s shows something else (%s)",
+			   a->n->no, what, dir->path, (int)name.len, (const char *)name.at,
+			   err_text(e));
+}
+
+/* ---- shadows: what an open file must hold ---- */
+
+static struct shadow *shadow_find(struct simnode *n, uint64_t file)
+{
+	for (uint32_t k = 0; k < n->shadows_count; k++)
+		if (n->shadows[k].file == file)
+			return &n->shadows[k];
+	return NULL;
+}
+
+static struct shadow *shadow_of(struct simnode *n, uint64_t file)
+{
+	struct shadow *s = shadow_find(n, file);
+
+	if (!s)
+		abort();
+	return s;
+}
+
+static uint64_t works(struct simnode *n)
+{
+	struct node_counts c;
+
+	node_counts(n->node, &c);
+	return c.works;
+}
+
+/* Forget what nobody has open any more, once nothing is unsealed. */
+static void shadows_prune(struct simnode *n)
+{
+	uint32_t kept = 0;
+
+	if (works(n))
+		return;
+	for (uint32_t k = 0; k < n->shadows_count; k++) {
+		if (n->shadows[k].handles || n->shadows[k].writers)
+			n->shadows[kept++] = n->shadows[k];
+		else
+			wr_fini(&n->shadows[k].bytes);
+	}
+	n->shadows_count = kept;
+}
+
+/* Read all that is there at once; ERR_AGAIN: something is not here. */
+static enum err read_now(struct simnode *n, uint64_t file, struct wr *ret);
+
+static struct shadow *shadow_new(struct simnode *n, uint64_t file, struct inode_id inode)
+{
+	if (n->shadows_count == n->shadows_room) {
+		n->shadows_room = n->shadows_room ? n->shadows_room * 2 : 16;
+		n->shadows = realloc(n->shadows, n->shadows_room * sizeof(*n->shadows));
+		assert(n->shadows);
+	}
+	struct shadow *s = &n->shadows[n->shadows_count++];
+	memset(s, 0, sizeof(*s));
+	s->file = file;
+	s->inode = inode;
+	return s;
+}
+
+static enum err read_step(struct simnode *n, uint64_t file, uint64_t tag, uint64_t off,
+			  struct wr *ret)
+{
+	static const uint32_t lens[] = {4096, 65536, 131072, 1u << 20};
+	struct piece *pieces = malloc(NODE_PIECES_MAX * sizeof(*pieces));
+	struct event ev = {.kind = EV_READ};
+	size_t before = ret->len;
+
+	assert(pieces);
+	ev.read.file = file;
+	ev.read.off = off;
+	ev.read.len = lens[below(n->w, ARRAY_LEN(lens))];
+	ev.read.tag = tag;
+	ev.read.pieces = pieces;
+	uint32_t asked = ev.read.len;
+	enum err e = simnode_step(n, &ev);
+	if (!e)
+		e = simpool_read(n, pieces, ev.read.count, ret);
+	if (!e && ret->len - before != ev.read.len)
+		world_fail(n->w, "node %u: EV_READ tells %u bytes and maps %zu", n->no, ev.read.len,
+			   ret->len - before);
+	if (!e && ev.read.len > asked)
+		world_fail(n->w, "node %u: EV_READ maps more than was asked for", n->no);
+	if (!e && ev.read.len == 0 && ev.read.more)
+		world_fail(n->w, "node %u: EV_READ makes no progress", n->no);
+	free(pieces);
+	return e;
+}
+
+static enum err read_now(struct simnode *n, uint64_t file, struct wr *ret)
+{
+	for (;;) {
+		size_t before = ret->len;
+		enum err e = read_step(n, file, 0, before, ret);
+		if (e || n->w->failed)
+			return e ? e : ERR_IO;
+		if (ret->len == before)
+			return ERR_OK;
+	}
+}
+
+static void differs(struct simnode *n, const char *what, struct bytes got, struct bytes want)
+{
+	size_t at = 0;
+
+	while (at < got.len && at < want.len && got.at[at] == want.at[at])
+		at++;
+	world_fail(n->w, "node %u: %s: %zu bytes, not the %zu expected; they differ at %zu", n->no,
+		   what, got.len, want.len, at);
+}
+
+/* What is read at opening is what the version is, or what was written here before. */
+static void shadow_begin(struct simnode *n, struct shadow *s, uint64_t unsealed)
+{
+	struct wr got = {0}, want = {0};
+	struct node_stat st;
+	enum err e = read_now(n, s->file, &got);
+
+	if (e == ERR_AGAIN || e == ERR_UNREACHABLE) {
+		s->known = false;
+		wr_fini(&got);
+		return;
+	}
+	if (e || node_stat(n->node, s->inode, s->file, &st)) {
+		world_fail(n->w, "node %u: an open file cannot be read: %s", n->no, err_text(e));
+		wr_fini(&got);
+		return;
+	}
+	if (st.size != got.len)
+		world_fail(n->w, "node %u: a file of %zu bytes has %llu by node_stat()", n->no,
+			   got.len, (unsigned long long)st.size);
+	bool same = s->known && bytes_equal(wr_view(&got), wr_view(&s->bytes));
+	bool told = oracle_content(n->w, st.a.content, &want);
+	if (!same && !unsealed && !told)
+		world_fail(n->w, "node %u: a manifest that nobody sealed", n->no);
+	else if (!same && !unsealed && !bytes_equal(wr_view(&got), wr_view(&want)))
+		differs(n, "at opening", wr_view(&got), wr_view(&want));
+	wr_fini(&want);
+	wr_fini(&s->bytes);
+	s->bytes = got;
+	s->known = true;
+}
+
+static struct shadow *open_for(struct simnode *n, struct inode_id inode, bool write)
+{
+	struct event ev = {.kind = EV_OPEN};
+	uint64_t unsealed = works(n);
+
+	ev.open.inode = inode;
+	ev.open.write = write;
+	enum err e = simnode_step(n, &ev);
+	if (e) {
+		if (e != ERR_NOENT && !(e == ERR_ROFS && n->role < ROLE_WRITER))
+			world_fail(n->w, "node %u: open says %s", n->no, err_text(e));
+		return NULL;
+	}
+	struct shadow *s = shadow_find(n, ev.open.file);
+	bool fresh = !s || (s->handles == 0 && s->writers == 0);
+	if (!s)
+		s = shadow_new(n, ev.open.file, inode);
+	if (fresh)
+		shadow_begin(n, s, unsealed);
+	for (uint32_t k = 0; write && k < n->parked_count; k++)
+		n->parked[k].moved |= n->parked[k].file == s->file;
+	if (write)
+		s->writers++;
+	else
+		s->handles++;
+	return n->w->failed ? NULL : s;
+}
+
+static void close_one(struct simnode *n, uint64_t file, bool write)
+{
+	struct event ev = {.kind = EV_RELEASE};
+	struct shadow *s = shadow_of(n, file);
+
+	ev.file.file = file;
+	ev.file.write = write;
+	if (write)
+		s->writers--;
+	else
+		s->handles--;
+	enum err e = simnode_step(n, &ev);
+	if (e)
+		world_fail(n->w, "node %u: close says %s", n->no, err_text(e));
+}
+
+/* ---- contents ---- */
+
+static void shadow_write(struct shadow *s, uint64_t off, struct bytes data)
+{
+	if (!s->known)
+		return;
+	if (off + data.len > s->bytes.len) {
+		size_t more = off + data.len - s->bytes.len;
+		uint8_t *to = wr_span(&s->bytes, more);
+		assert(to);
+		memset(to, 0, more);
+	}
+	memcpy(s->bytes.at + off, data.at, data.len);
+}
+
+static void write_once(struct simnode *n, uint64_t file)
+{
+	struct world *w = n->w;
+	struct shadow *s = shadow_of(n, file);
+	struct event ev = {.kind = EV_WRITE};
+	struct wr data = {0};
+	uint64_t size = s->known ? s->bytes.len : 1000;
+
+	any_bytes(w, &data, any_size(w));
+	ev.write.file = file;
+	ev.write.append = world_chance(w, 3);
+	ev.write.off = rng_below(&w->rng, size + (world_chance(w, 4) ? 30000 : 1));
+	ev.write.len = (uint32_t)data.len;
+	if (ev.write.off + data.len > SIZE_MAX_BYTES)
+		ev.write.off = 0;
+	ev.write.addr = simdisk_write(&n->disk, wr_view(&data));
+	uint64_t off = ev.write.append && s->known ? s->bytes.len : ev.write.off;
+	if (ev.write.append && off + data.len > SIZE_MAX_BYTES) {
+		ev.write.append = false;
+		ev.write.off = off = 0;
+	}
+	enum err e = simnode_step(n, &ev);
+	if (e)
+		world_fail(w, "node %u: write says %s", n->no, err_text(e));
+	else
+		shadow_write(shadow_of(n, file), off, wr_view(&data));
+	world_say(w, "node %u: write file %llu: %u bytes at %llu", n->no, (unsigned long long)file,
+		  ev.write.len, (unsigned long long)off);
+	wr_fini(&data);
+}
+
+static void truncate_once(struct simnode *n, uint64_t file)
+{
+	struct event ev = {.kind = EV_TRUNCATE};
+	struct shadow *s = shadow_of(n, file);
+	uint64_t size = s->known ? s->bytes.len : 1000;
+
+	ev.truncate.file = file;
+	ev.truncate.inode = s->inode;
+	if (!world_chance(n->w, 3))
+		ev.truncate.size = rng_below(&n->w->rng, size + 5000);
+	enum err e = simnode_step(n, &ev);
+	world_say(n->w, "node %u: truncate file %llu to %llu: %s", n->no, (unsigned long long)file,
+		  (unsigned long long)ev.truncate.size, err_text(e));
+	if (e) {
+		world_fail(n->w, "node %u: truncate says %s", n->no, err_text(e));
+		return;
+	}
+	s = shadow_of(n, file);
+	if (s->known && ev.truncate.size < s->bytes.len) {
+		s->bytes.len = ev.truncate.size;
+	} else if (s->known && ev.truncate.size > s->bytes.len) {
+		size_t more = ev.truncate.size - s->bytes.len;
+		uint8_t *to = wr_span(&s->bytes, more);
+		assert(to);
+		memset(to, 0, more);
+	}
+	if (!s->known && ev.truncate.size == 0)
+		s->known = true;
+}
+
+/* A file that was written reads back as written. */
+static void read_back(struct simnode *n, uint64_t file)
+{
+	struct wr got = {0};
+	enum err e = read_now(n, file, &got);
+	struct shadow *s = shadow_of(n, file);
+
+	if (!e && s->known && !bytes_equal(wr_view(&got), wr_view(&s->bytes)))
+		differs(n, "reading back", wr_view(&got), wr_view(&s->bytes));
+	if (e && e != ERR_AGAIN && e != ERR_UNREACHABLE)
+		world_fail(n->w, "node %u: reading back says %s", n->no, err_text(e));
+	wr_fini(&got);
+}
+
+static void close_written(struct simnode *n, uint64_t file)
+{
+	struct shadow *s = shadow_of(n, file);
+	struct inode_id inode = s->inode;
+
+	if (s->known && s->writers == 1 && view_is_shown(node_view(n->node), inode))
+		oracle_closed(n, inode, wr_view(&s->bytes));
+	close_one(n, file, true);
+}
+
+static void write_some(struct simnode *n, struct inode_id inode)
+{
+	struct world *w = n->w;
+	struct shadow *s = open_for(n, inode, true);
+
+	if (!s)
+		return;
+	uint64_t file = s->file;
+	oracle_removed(n); /* what was closed before may be written over before it is sealed */
+	if (world_chance(w, 4))
+		truncate_once(n, file);
+	for (uint32_t k = 1 + below(w, 3); k && !w->failed; k--)
+		write_once(n, file);
+	if (world_chance(w, 5) && !w->failed)
+		truncate_once(n, file);
+	if (!w->failed)
+		read_back(n, file);
+	if (!w->failed && !world_chance(w, 5))
+		close_written(n, file); /* else it stays open */
+}
+
+static bool go_on_or_close(struct simnode *n)
+{
+	for (uint32_t k = 0; k < n->shadows_count; k++) {
+		if (!n->shadows[k].writers)
+			continue;
+		uint64_t file = n->shadows[k].file;
+		if (world_chance(n->w, 3))
+			write_once(n, file);
+		if (!n->w->failed)
+			read_back(n, file);
+		if (!n->w->failed)
+			close_written(n, file);
+		return true;
+	}
+	return false;
+}
+
+/* ---- reads that may wait ---- */
+
+static void parked_free(struct simnode *n, uint32_t k)
+{
+	wr_fini(&n->parked[k].want);
+	n->parked[k] = n->parked[--n->parked_count];
+}
+
+static struct parked *parked_find(struct simnode *n, uint64_t tag, uint32_t *at)
+{
+	for (*at = 0; *at < n->parked_count; (*at)++)
+		if (n->parked[*at].tag == tag)
+			return &n->parked[*at];
+	return NULL;
+}
+
+static void read_ends(struct simnode *n, uint32_t at, enum err e)
+{
+	struct parked *p = &n->parked[at];
+	uint64_t file = p->file;
+
+	if (e && (p->must || (e != ERR_UNREACHABLE && e != ERR_TIMEDOUT)))
+		world_fail(n->w, "node %u: reading /%s at %llu of %zu: %s", n->no, p->path,
+			   (unsigned long long)p->off, p->want.len, err_text(e));
+	if (!e && p->off != p->want.len)
+		world_fail(n->w, "node %u: /%s ends at %llu of %zu", n->no, p->path,
+			   (unsigned long long)p->off, p->want.len);
+	parked_free(n, at);
+	if (n->node && !n->w->failed)
+		close_one(n, file, false);
+}
+
+void users_read(struct simnode *n, uint64_t tag, enum err err)
+{
+	uint32_t at;
+	struct parked *p = parked_find(n, tag, &at);
+	struct wr got = {0};
+	enum err e = err;
+
+	if (!p)
+		return;
+	if (p->moved) { /* somebody writes it meanwhile */
+		uint64_t file = p->file;
+		parked_free(n, at);
+		close_one(n, file, false);
+		return;
+	}
+	if (!e)
+		e = read_step(n, p->file, tag, p->off, &got);
+	if (n->w->failed || e == ERR_AGAIN) {
+		wr_fini(&got);
+		return;
+	}
+	p = parked_find(n, tag, &at);
+	bool end = !e && got.len == 0;
+	if (!e && (got.len > p->want.len - p->off ||
+		   (got.len && memcmp(got.at, p->want.at + p->off, got.len) != 0)))
+		world_fail(n->w, "node %u: /%s holds something else at %llu", n->no, p->path,
+			   (unsigned long long)p->off);
+	p->off += got.len;
+	wr_fini(&got);
+	if (e || end || n->w->failed)
+		read_ends(n, at, e);
+	else
+		world_timer_of(n, TIMER_READ, 10)->a = tag;
+}
+
+static void read_begin(struct simnode *n, const struct leaf *l, bool must)
+{
+	uint64_t unsealed = works(n);
+	struct event ev = {.kind = EV_OPEN};
+	struct wr want = {0};
+	struct node_stat st;
+
+	ev.open.inode = l->s.id;
+	enum err e = simnode_step(n, &ev);
+	if (e) {
+		world_fail(n->w, "node %u: open /%s says %s", n->no, l->path, err_text(e));
+		return;
+	}
+	struct shadow *s = shadow_find(n, ev.open.file);
+	e = node_stat(n->node, l->s.id, ev.open.file, &st);
+	if (e) {
+		world_fail(n->w, "node %u: stat of open /%s: %s", n->no, l->path, err_text(e));
+		return;
+	}
+	bool told = oracle_content(n->w, st.a.content, &want);
+	if (!told)
+		world_fail(n->w, "node %u: /%s is of a manifest nobody sealed", n->no, l->path);
+	if (!s)
+		s = shadow_new(n, ev.open.file, l->s.id);
+	s->handles++;
+	if (unsealed || s->writers || s->handles > 1) { /* it may be written meanwhile */
+		wr_fini(&want);
+		close_one(n, s->file, false);
+		return;
+	}
+	if (st.size != want.len)
+		world_fail(n->w, "node %u: /%s has %zu bytes, node_stat() says %llu", n->no,
+			   l->path, want.len, (unsigned long long)st.size);
+	if (n->parked_count == n->parked_room) {
+		n->parked_room = n->parked_room ? n->parked_room * 2 : 16;
+		n->parked = realloc(n->parked, n->parked_room * sizeof(*n->parked));
+		assert(n->parked);
+	}
+	struct parked *p = &n->parked[n->parked_count++];
+	memset(p, 0, sizeof(*p));
+	p->tag = ++n->w->tags;
+	p->file = s->file;
+	p->must = must;
+	p->want = want;
+	snprintf(p->path, sizeof(p->path), "%s", l->path);
+	world_timer_of(n, TIMER_READ, 10)->a = p->tag;
+}
+
+void users_read_all(struct world *w)
+{
+	for (uint32_t k = 0; k < w->count && !w->failed; k++) {
+		struct tree t;
+		char why[256];
+		if (!tree_list(w->nodes[k].node, &t, why, sizeof(why)))
+			world_fail(w, "node %u: %s", k, why);
+		for (uint32_t j = 0; j < t.count && !w->failed; j++)
+			if (t.at[j].s.type == TYPE_FILE)
+				read_begin(&w->nodes[k], &t.at[j], true);
+		tree_fini(&t);
+	}
+}
+
+bool users_reading(const struct world *w)
+{
+	for (uint32_t k = 0; k < w->count; k++)
+		if (w->nodes[k].parked_count)
+			return true;
+	return false;
+}
+
+void users_close(struct simnode *n)
+{
+	for (uint32_t k = 0; k < n->parked_count; k++) {
+		struct event ev = {.kind = EV_READ_CANCEL};
+		ev.read.tag = n->parked[k].tag;
+		(void)simnode_step(n, &ev);
+	}
+	while (n->parked_count && !n->w->failed) {
+		uint64_t file = n->parked[0].file;
+		parked_free(n, 0);
+		close_one(n, file, false);
+	}
+	for (uint32_t k = 0; k < n->shadows_count && !n->w->failed; k++) {
+		uint64_t file = n->shadows[k].file;
+		while (shadow_of(n, file)->writers && !n->w->failed)
+			close_written(n, file);
+		while (shadow_of(n, file)->handles && !n->w->failed)
+			close_one(n, file, false);
+	}
+}
+
+void users_forget(struct simnode *n)
+{
+	while (n->parked_count)
+		parked_free(n, 0);
+	for (uint32_t k = 0; k < n->shadows_count; k++)
+		wr_fini(&n->shadows[k].bytes);
+	n->shadows_count = 0;
+}
+
+/* ---- acts ---- */
+
+static void act_make(struct act *a, enum inode_type type)
+{
+	struct event ev = {.kind = EV_MAKE};
+
+	a->dir = any_dir(a);
+	any_name(a);
+	ev.make.dir = a->dir->s.id;
+	ev.make.name = bytes_text(a->name);
+	ev.make.what.type = type;
+	ev.make.what.mode = type == TYPE_DIR ? 0755 : type == TYPE_SYMLINK ? 0777 : 0644;
+	if (type == TYPE_SYMLINK)
+		ev.make.what.target = bytes_text(names[below(a->n->w, 3)]);
+	if (world_chance(a->n->w, 8))
+		ev.make.what.mode = 0700;
+	touch(a, 0, a->dir, ev.make.name);
+	struct bytes name = ev.make.name;
+	if (!do_names(a, &ev, "make"))
+		return;
+	must_show(a, "make", a->dir, name, ev.make.inode);
+	if (type == TYPE_FILE && !a->n->w->failed)
+		write_some(a->n, ev.make.inode);
+}
+
+static void act_remove(struct act *a)
+{
+	struct event ev = {.kind = EV_UNLINK};
+
+	a->leaf = any_leaf(a, 0);
+	if (!a->leaf)
+		return;
+	if (a->leaf->s.type == TYPE_DIR)
+		ev.kind = EV_RMDIR;
+	a->dir = dir_of(a, a->leaf);
+	ev.name.dir = a->dir->s.id;
+	ev.name.name = name_of(a->leaf);
+	touch(a, 0, a->dir, ev.name.name);
+	oracle_removed(a->n);
+	if (do_names(a, &ev, ev.kind == EV_RMDIR ? "rmdir" : "unlink"))
+		must_show(a, "removal", a->dir, name_of(a->leaf), (struct inode_id){0, 0});
+}
+
+static void act_rename(struct act *a)
+{
+	struct event ev = {.kind = EV_RENAME};
+
+	a->leaf = any_leaf(a, 0);
+	if (!a->leaf)
+		return;
+	const struct leaf *from = dir_of(a, a->leaf);
+	a->dir = any_dir(a);
+	any_name(a);
+	ev.rename.to = bytes_text(a->name);
+	a->other = world_chance(a->n->w, 3) ? any_leaf(a, 0) : NULL;
+	if (a->other) { /* over something */
+		a->dir = dir_of(a, a->other);
+		ev.rename.to = name_of(a->other);
+	}
+	ev.rename.from_dir = from->s.id;
+	ev.rename.from = name_of(a->leaf);
+	ev.rename.to_dir = a->dir->s.id;
+	if (world_chance(a->n->w, 6))
+		ev.rename.flags = LOCAL_NOREPLACE;
+	else if (world_chance(a->n->w, 8))
+		ev.rename.flags = LOCAL_EXCHANGE;
+	touch(a, 0, from, ev.rename.from);
+	touch(a, 1, a->dir, ev.rename.to);
+	oracle_removed(a->n);
+	bool itself = strcmp(a->path[0], a->path[1]) == 0;
+	struct tree *t = &a->before;
+	const struct leaf *over = tree_find(t, a->path[1]);
+	itself |= over && inode_equal(over->s.id, a->leaf->s.id);
+	if (!do_names(a, &ev, "rename") || itself)
+		return;
+	if (ev.rename.flags != LOCAL_EXCHANGE)
+		must_show(a, "rename", from, name_of(a->leaf), (struct inode_id){0, 0});
+	must_show(a, "rename", a->dir, ev.rename.to, a->leaf->s.id);
+}
+
+static void act_link(struct act *a)
+{
+	struct event ev = {.kind = EV_LINK};
+
+	a->leaf = any_leaf(a, TYPE_FILE);
+	if (!a->leaf)
+		return;
+	a->dir = any_dir(a);
+	any_name(a);
+	ev.link.inode = a->leaf->s.id;
+	ev.link.dir = a->dir->s.id;
+	ev.link.name = bytes_text(a->name);
+	touch(a, 0, a->dir, ev.link.name);
+	if (do_names(a, &ev, "link"))
+		must_show(a, "link", a->dir, bytes_text(a->name), a->leaf->s.id);
+}
+
+static void act_attr(struct act *a)
+{
+	struct event ev = {.kind = EV_SETATTR};
+	struct node_stat st;
+
+	a->leaf = any_leaf(a, 0);
+	if (!a->leaf)
+		return;
+	a->inode = a->leaf->s.id;
+	snprintf(a->path[0], sizeof(a->path[0]), "%s", "");
+	ev.setattr.inode = a->inode;
+	ev.setattr.set_mode = true;
+	ev.setattr.mode = 0600 + below(a->n->w, 64);
+	uint32_t mode = ev.setattr.mode;
+	if (world_chance(a->n->w, 3)) {
+		ev.setattr.set_mtime = true;
+		ev.setattr.mtime_ns = (int64_t)rng_below(&a->n->w->rng, 1u << 30);
+	}
+	if (!do_names(a, &ev, "chmod"))
+		return;
+	enum err e = node_stat(a->n->node, a->leaf->s.id, 0, &st);
+	if (e || st.a.mode != mode)
+		world_fail(a->n->w, "node %u: chmod of /%s does not show", a->n->no, a->leaf->path);
+}
+
+static void act_xattr(struct act *a)
+{
+	struct event ev = {.kind = EV_XATTR};
+	struct bytes value;
+	char text[16], key[16];
+
+	a->leaf = any_leaf(a, 0);
+	if (!a->leaf)
+		return;
+	a->inode = a->leaf->s.id;
+	struct inode_id id = a->inode;
+	snprintf(key, sizeof(key), "user.%u", below(a->n->w, 3));
+	snprintf(text, sizeof(text), "%u", below(a->n->w, 100));
+	ev.xattr.inode = id;
+	ev.xattr.key = bytes_text(key);
+	bool remove = world_chance(a->n->w, 4);
+	if (!remove)
+		ev.xattr.value = bytes_text(text);
+	if (!do_names(a, &ev, "setxattr"))
+		return;
+	enum err e = view_xattr(node_view(a->n->node), id, bytes_text(key), &value);
+	if (remove ? e != ERR_NODATA : e || !bytes_equal(value, bytes_text(text)))
+		world_fail(a->n->w, "node %u: setxattr of /%s does not show", a->n->no,
+			   a->leaf->path);
+}
+
+static void act_resolve(struct act *a)
+{
+	struct event ev = {.kind = EV_RESOLVE};
+
+	for (uint32_t k = 0; k < a->before.count && !a->leaf; k++)
+		if (a->before.at[k].s.kind == SHOWN_COPY || a->before.at[k].s.suffixed)
+			a->leaf = &a->before.at[k];
+	if (!a->leaf)
+		return;
+	a->dir = dir_of(a, a->leaf);
+	ev.resolve.dir = a->dir->s.id;
+	ev.resolve.name = (struct bytes){a->leaf->s.nominal, a->leaf->s.nominal_len};
+	ev.resolve.all = world_chance(a->n->w, 2);
+	ev.resolve.keep = world_chance(a->n->w, 2) ? name_of(a->leaf) : ev.resolve.name;
+	oracle_removed(a->n);
+	enum err e = simnode_step(a->n, &ev);
+	world_say(a->n->w, "node %u: resolve /%s: %s", a->n->no, a->leaf->path, err_text(e));
+	if (!a->n->w->failed && !allowed(e) && !(e == ERR_ROFS && a->n->role < ROLE_WRITER))
+		world_fail(a->n->w, "node %u: resolve says %s", a->n->no, err_text(e));
+}
+
+static void act_on_file(struct act *a, bool write)
+{
+	a->leaf = any_leaf(a, TYPE_FILE);
+	if (!a->leaf)
+		return;
+	world_say(a->n->w, "node %u: %s /%s", a->n->no, write ? "write" : "read", a->leaf->path);
+	if (write)
+		write_some(a->n, a->leaf->s.id);
+	else
+		read_begin(a->n, a->leaf, false);
+}
+
+static void act_any(struct act *a)
+{
+	uint32_t dice = below(a->n->w, 100);
+
+	if (a->before.count > LEAVES_MAX)
+		dice = 50; /* full enough */
+	if (dice < 18)
+		act_make(a, TYPE_FILE);
+	else if (dice < 28)
+		act_make(a, TYPE_DIR);
+	else if (dice < 31)
+		act_make(a, TYPE_SYMLINK);
+	else if (dice < 48)
+		act_on_file(a, true);
+	else if (dice < 60)
+		act_remove(a);
+	else if (dice < 76)
+		act_rename(a);
+	else if (dice < 80)
+		act_link(a);
+	else if (dice < 84)
+		act_attr(a);
+	else if (dice < 87)
+		act_xattr(a);
+	else if (dice < 90)
+		act_resolve(a);
+	else
+		act_on_file(a, false);
+}
+
+void users_act(struct world *w)
+{
+	struct simnode *n = &w->nodes[below(w, w->count)];
+	struct act *a = calloc(1, sizeof(*a));
+	char why[512];
+
+	assert(a);
+	a->n = n;
+	if (!n->node || n->stopping || !node_is_member(n->node)) {
+		free(a);
+		return;
+	}
+	shadows_prune(n);
+	if (world_chance(w, 10))
+		simdisk_sync(&n->disk), oracle_synced(n); /* somebody calls fsync() */
+	if (!world_chance(w, 6) || !go_on_or_close(n)) {
+		if (tree_list(n->node, &a->before, why, sizeof(why)))
+			act_any(a);
+		else
+			world_fail(w, "node %u: %s", n->no, why);
+	}
+	tree_fini(&a->before);
+	free(a);
+}
