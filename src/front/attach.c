@@ -39,9 +39,10 @@ static enum err say(const struct text *t, enum err e, const char *format, ...)
 
 bool mount_is_dead(const char *dir)
 {
-	struct stat st;
+	struct statfs st;
 
-	return stat(dir, &st) < 0 && errno == ENOTCONN;
+	/* Not stat(2), which the kernel may answer from what it remembers. */
+	return statfs(dir, &st) < 0 && errno == ENOTCONN;
 }
 
 /* The directory is fit to be a mount point. */

@@ -135,6 +135,8 @@ enum err entries_make(fuse_req_t req, fuse_ino_t parent, const char *name, const
 				 .inodes = {dir->inode}};
 	e = step_in(m, dir, &ev, &own);
 	if (!e)
+		__atomic_store_n(&m->own, ev.make.inode.inc, __ATOMIC_RELAXED);
+	if (!e)
 		*ret = (struct answer_made){
 			.dir = dir->inode, .inode = ev.make.inode, .dir_nodeid = parent, .name = b};
 	return e;

@@ -42,8 +42,11 @@ void handles_close(struct mount *m, struct handle *h)
 }
 
 /* Whether file may join the handles that k has; k is left behind if not. */
-static enum err join_version(struct mount *m, struct knode *k, uint64_t file, bool *keep_pages)
+static enum err join_version(struct mount *m, struct knode *k, uint64_t file, bool write,
+			     bool *keep_pages)
 {
+	struct nodes_opened opened = {.write = write,
+				      .own = __atomic_load_n(&m->own, __ATOMIC_RELAXED)};
 	enum err e = ERR_OK;
 	struct node_stat s, now;
 
@@ -57,10 +60,14 @@ static enum err join_version(struct mount *m, struct knode *k, uint64_t file, bo
 		e = fail(ERR_STALE);
 	} else {
 		e = node_stat(host_node(m->host), k->inode, file, &now);
+		opened.version = now.a.version;
 		if (!e)
-			*keep_pages = nodes_keep_pages(m->nodes, k, now.a.version);
+			*keep_pages = nodes_keep_pages(m->nodes, k, &opened);
 	}
 	host_unlock(m->host);
+	/* The report of another version may be on its way still; its size must not come later. */
+	if (!e && !*keep_pages && !opened.first)
+		notify_attr_now(m->notify, k->nodeid);
 	return e;
 }
 
@@ -77,7 +84,7 @@ static enum err open_file(struct mount *m, struct knode *k, struct fuse_file_inf
 	enum err e = host_step(m->host, &ev);
 	if (e)
 		return e == ERR_NOENT ? fail(ERR_STALE) : e;
-	e = join_version(m, k, ev.open.file, &keep);
+	e = join_version(m, k, ev.open.file, write, &keep);
 	if (!e)
 		e = nodes_open_handle(m->nodes, k, ev.open.file, write, &h);
 	if (e) {

@@ -20,6 +20,7 @@ struct mount {
 	struct fuse_session *session;
 	bool preserve_owner, privileged;
 	uint32_t uid, gid;
+	uint64_t own; /* atomic: this device's incarnation, as seen in ids of its inodes; 0 */
 	char *dir;
 	struct mount_pool *pool; /* mount.c: threads, end of the session */
 };

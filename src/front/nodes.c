@@ -40,6 +40,7 @@ struct nodes {
 	struct kname *due_names, *due_names_last;
 	struct knode limbo; /* names that lead the kernel nobody knows where */
 	struct nodes_counts count;
+	uint64_t detached; /* nodes: old versions being served */
 };
 
 static size_t bucket_nodeid(const struct nodes *t, uint64_t nodeid)
@@ -294,7 +295,9 @@ static void node_free(struct nodes *t, struct knode *k)
 	while (*at != k)
 		at = &(*at)->by_nodeid;
 	*at = k->by_nodeid;
-	if (!k->detached)
+	if (k->detached)
+		t->detached--;
+	else
 		unlink_inode(t, k);
 	undue_node(t, k);
 	free(k);
@@ -314,6 +317,7 @@ static void detach(struct nodes *t, struct knode *k)
 		return;
 	unlink_inode(t, k);
 	k->detached = true;
+	t->detached++;
 	for (struct kname *n = k->names; n; n = n->next)
 		due_name(t, n);
 	due_node(t, k);
@@ -552,14 +556,32 @@ void nodes_close_all(struct nodes *t, void (*close)(void *arg, struct handle *h)
 	}
 }
 
-bool nodes_keep_pages(struct nodes *t, struct knode *k, struct dot version)
+bool nodes_keep_pages(struct nodes *t, struct knode *k, struct nodes_opened *o)
+{
+	bool writers = o->write;
+
+	pthread_mutex_lock(&t->lock);
+	for (struct handle *h = k->open; h && !writers; h = h->next)
+		writers = h->write;
+	bool same = k->paged && dot_compare(k->version, o->version) == 0;
+	bool ours = k->paged && k->wrote && !k->changed && !t->detached && o->own &&
+		    o->version.inc == o->own;
+	o->first = !k->paged;
+	k->paged = true;
+	k->version = o->version;
+	k->wrote = writers || (same && k->wrote);
+	k->changed = false;
+	pthread_mutex_unlock(&t->lock);
+	return same || ours;
+}
+
+void nodes_data_changed(struct nodes *t, struct inode_id inode)
 {
 	pthread_mutex_lock(&t->lock);
-	bool keep = k->paged && dot_compare(k->version, version) == 0;
-	k->paged = true;
-	k->version = version;
+	struct knode *k = find_inode(t, inode);
+	if (k)
+		k->changed = true;
 	pthread_mutex_unlock(&t->lock);
-	return keep;
 }
 
 bool nodes_detach(struct nodes *t, struct inode_id inode, uint64_t file)

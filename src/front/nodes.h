@@ -39,8 +39,11 @@ struct knode {
 	bool due;
 	bool detached; /* an old version: no lookup finds it */
 	bool plain; /* known to have no setuid or setgid bit and no capability */
-	struct dot version; /* that the kernel's pages are of */
+	/* The kernel's pages are of version, and of what was written over it through this node. */
+	struct dot version;
 	bool paged; /* version is valid */
+	bool wrote; /* there were writers since */
+	bool changed; /* another version came since */
 	bool has_atime;
 	int64_t atime_ns;
 };
@@ -98,10 +101,18 @@ void nodes_close_handle(struct nodes *t, struct handle *h); /* frees h, and its 
 /* At the end: close() for each handle that is left, which it closes. */
 void nodes_close_all(struct nodes *t, void (*close)(void *arg, struct handle *h), void *arg);
 /*
- * A file was opened at that version: whether the kernel may keep the pages it has of k.  From now
- * on it has pages of version.
+ * A file was opened: whether the kernel may keep the pages it has of k.  From now on it has pages
+ * of that version.  Also kept when the version is of this device and all that came over the pages
+ * was written through k.
  */
-bool nodes_keep_pages(struct nodes *t, struct knode *k, struct dot version);
+struct nodes_opened {
+	struct dot version;
+	bool write;
+	uint64_t own; /* this device's incarnation; 0: not known */
+	bool first; /* result: the kernel had no pages of k yet */
+};
+bool nodes_keep_pages(struct nodes *t, struct knode *k, struct nodes_opened *o);
+void nodes_data_changed(struct nodes *t, struct inode_id inode); /* not by writes of this mount */
 /* If inode's node has file open: it no longer stands for the inode, and all its names are due. */
 bool nodes_detach(struct nodes *t, struct inode_id inode, uint64_t file);
 

@@ -20,6 +20,7 @@
  * told last with what is shown now, and calls the kernel only if they differ.
  */
 #include "front/notify.h"
+#include "sys/clock.h"
 #include <pthread.h>
 #include <signal.h>
 
@@ -74,6 +75,8 @@ void notify_change(struct notify *n, const struct change *c)
 	struct bytes name = {c->name, c->name_len};
 	bool due;
 
+	if (c->kind == CHANGE_DATA)
+		nodes_data_changed(n->c.nodes, c->inode);
 	if (c->kind == CHANGE_ENTRY)
 		due = !own_name(c->inode, name) && nodes_name_due(n->c.nodes, c->inode, name);
 	else
@@ -118,14 +121,10 @@ static void forget_attr(struct notify *n, uint64_t nodeid)
 /* Wait for work; false: stop. */
 static bool wait_kick(struct notify *n, bool soon)
 {
-	struct timespec until;
+	uint64_t at = clock_usec() + AGAIN_MS * 1000;
+	struct timespec until = {.tv_sec = (time_t)(at / 1000000),
+				 .tv_nsec = (long)(at % 1000000) * 1000};
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += AGAIN_MS * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
 	pthread_mutex_lock(&n->lock);
 	while (!n->kicked && !n->stop) {
 		if (!soon)
