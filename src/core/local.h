@@ -11,13 +11,6 @@
 
 #include "core/view.h"
 
-struct emitter {
-	void *arg;
-	/* The dot and clock that the next emitted record will get. */
-	void (*next)(void *arg, struct dot *dot, uint64_t *t);
-	/* Fill in dot, t, wall, in and vec, note it for journal and bundle, view_apply() it. */
-	enum err (*emit)(void *arg, struct record *r);
-};
 struct make {
 	enum inode_type type;
 	uint32_t mode, rdev; /* mode: an attribute record is emitted unless it is the default */

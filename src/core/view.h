@@ -14,33 +14,10 @@
 #ifndef VIEW_H
 #define VIEW_H
 
-#include "codec/record.h"
 #include "core/kv.h"
+#include "core/shown.h"
 
 struct view;
-
-enum change_kind {
-	CHANGE_ENTRY = 1, /* what name shows in directory dir may have changed, or gone, or come */
-	CHANGE_ATTR = 2, /* attributes, link count or xattrs of inode */
-	CHANGE_DATA = 3 /* the primary version of inode */
-};
-struct change {
-	enum change_kind kind;
-	struct inode_id inode; /* ATTR, DATA; ENTRY: the shown (canonical) directory */
-	uint8_t name_len; /* ENTRY */
-	uint8_t name[NAME_BYTES_MAX];
-};
-struct view_hooks {
-	void *arg;
-	/* The bundle an own record has been put in since it was applied; seq 0 if in none. */
-	struct where (*where)(void *arg, struct dot dot);
-	/* Within one log: whether incarnation a comes before b on the same device. */
-	bool (*before)(void *arg, uint64_t a, uint64_t b);
-	/* The device's name for conflict names (the same on every member); copy of at most
-	 * MEMBER_NAME_MAX bytes and a NUL. */
-	void (*device)(void *arg, uint64_t inc, char name[65]);
-	void (*changed)(void *arg, const struct change *c);
-};
 
 /* kv outlives the view.  NULL: no memory. */
 struct view *view_new(struct kv *kv, const struct view_hooks *hooks);
@@ -58,20 +35,6 @@ enum err view_apply(struct view *v, const struct record *r) MUST_USE;
 
 /* ---- what is shown ---- */
 
-enum shown_kind { SHOWN_ROOT = 1, SHOWN_DIR, SHOWN_LINK, SHOWN_COPY };
-struct shown {
-	enum shown_kind kind;
-	enum inode_type type;
-	struct inode_id id; /* shown id: canonical directory, inode, or derived id of a copy */
-	struct inode_id file; /* the inode whose registers hold it (a copy: the inode it is of) */
-	struct name_id n; /* LINK, COPY (of the name it is beside) */
-	struct dot version; /* COPY */
-	struct inode_id at; /* shown parent directory */
-	bool kept; /* no live name: stays because of an unseen edit */
-	bool suffixed; /* name is not the nominal one */
-	uint16_t name_len, nominal_len;
-	uint8_t name[NAME_BYTES_MAX + 1], nominal[NAME_BYTES_MAX + 1];
-};
 /* dir: shown (canonical) directory.  ERR_NOENT, ERR_NOTDIR (no such directory is shown). */
 enum err view_lookup(struct view *v, struct inode_id dir, struct bytes name,
 		     struct shown *ret) MUST_USE;
@@ -85,20 +48,6 @@ bool view_dir_empty(struct view *v, struct inode_id dir);
 /* The path from the root, "/" separated, into buf; ERR_NOENT if not shown, ERR_RANGE. */
 enum err view_path(struct view *v, struct inode_id id, char *buf, size_t size) MUST_USE;
 
-struct view_attr {
-	struct inode_id id; /* as asked */
-	enum inode_type type;
-	uint32_t mode; /* 07777; default 0644, 0755 for directories, 0777 symlinks */
-	bool has_owner;
-	uint32_t uid, gid;
-	uint32_t rdev;
-	int64_t mtime_ns; /* of the primary version, or of a later times record */
-	int64_t ctime_ns; /* wall time of the latest record about it */
-	uint32_t nlink; /* live names; directories: 2 + subdirectories (1 if costly) */
-	struct bytes content; /* files: encoded manifest of the primary version; len 0: none yet */
-	struct dot version; /* its dot; {0,0}: none yet */
-	struct bytes target; /* symlinks */
-};
 /* Also for inodes that are shown nowhere any more but are still known; ERR_NOENT if unknown. */
 enum err view_stat(struct view *v, struct inode_id id, struct view_attr *ret) MUST_USE;
 bool view_is_shown(struct view *v, struct inode_id id);
@@ -116,16 +65,6 @@ enum err view_bases(struct view *v, struct inode_id id, struct dot *ret, uint32_
 enum err view_version(struct view *v, struct inode_id id, struct dot dot,
 		      struct version *ret) MUST_USE;
 
-/* Conflicts, for users: kinds as merge.md section 2 lists them. */
-enum conflict_kind {
-	CONFLICT_CONTENT = 1,
-	CONFLICT_NAME,
-	CONFLICT_KEPT,
-	CONFLICT_RENAMED_TWICE,
-	CONFLICT_COPY,
-	CONFLICT_MOVE_SKIPPED,
-	CONFLICT_SURVIVORS
-};
 /* Calls show for each, any order; stops when it returns false.  Costs a walk of contested places.
  */
 enum err view_conflicts(struct view *v,

@@ -1,0 +1,903 @@
+// SPDX-License-Identifier: MIT
+/*
+ * replay.c - several replicas in one process, driven by a script; the view's side of the trial
+ *
+ * Reads lines of tab-separated words, as compare.py writes them from histories that the model went
+ * through, and prints what came of each, so that the two texts can be compared.  With -c each
+ * replica is also watched: every entry, attribute and version that differs after a step must have
+ * been told by the hooks, and the rows must satisfy their invariants.
+ *
+ *	-	reset			forget all replicas
+ *	A	OPERATION ARGS...	a local operation on device A; prints ok or no
+ *	A	pull B [LIMIT]		and cut, tick MS, restart
+ *	A	receive B		the next bundle of B alone
+ *	A	view | hash | digest	the whole view and its conflicts
+ */
+#include "base/hash.h"
+#include "codec/manifest.h"
+#include "core/local.h"
+#include "core/view.h"
+#include <stdlib.h>
+
+#define DEVICES 26
+#define WORDS_MAX 64
+#define LINE_MAX_BYTES 8192
+#define PATH_MAX_BYTES 8192
+
+struct bundle {
+	struct vector *vec;
+	struct wr bytes;
+};
+struct log { /* of one device; written by its author, read by all */
+	struct bundle *at;
+	uint64_t count;
+};
+struct shadow { /* an entry as somebody may have cached it */
+	struct inode_id dir, id;
+	struct dot version;
+	uint32_t mode, nlink;
+	enum inode_type type;
+	uint16_t name_len;
+	uint8_t name[NAME_BYTES_MAX];
+};
+struct shadows {
+	size_t count;
+	struct shadow *at;
+};
+struct told {
+	size_t count;
+	struct change *at;
+};
+struct replica {
+	uint64_t inc;
+	struct kv *kv;
+	struct view *view;
+	struct vector *vec, *open_vec;
+	struct wr open;
+	bool is_open;
+	uint64_t last_t, now, ops, ops_room;
+	uint64_t *bundle_of; /* op -> sequence, 0: not cut */
+	struct shadows before;
+	struct told told;
+};
+struct world {
+	bool watch;
+	struct log logs[DEVICES];
+	struct replica *at[DEVICES];
+};
+struct step {
+	struct world *w;
+	struct replica *r;
+	char **arg; /* arg[0] is the operation */
+	int args;
+};
+
+static void must(bool ok, const char *what)
+{
+	if (ok)
+		return;
+	printf("FAILED %s\n", what);
+	fflush(stdout);
+	abort();
+}
+
+static void *must_alloc(void *old, size_t size)
+{
+	void *p = realloc(old, size);
+
+	must(p != NULL, "memory");
+	return p;
+}
+
+/* ---- hooks and emitter ---- */
+
+static struct where hook_where(void *arg, struct dot dot)
+{
+	struct replica *r = arg;
+
+	must(dot.inc == r->inc && dot.op <= r->ops, "where() asked of a foreign record");
+	return (struct where){r->inc, r->bundle_of[dot.op]};
+}
+
+static bool hook_before(void *arg, uint64_t a, uint64_t b)
+{
+	(void)arg;
+	return a < b;
+}
+
+static void hook_device(void *arg, uint64_t inc, char name[65])
+{
+	(void)arg;
+	name[0] = (char)('A' + inc - 1);
+	name[1] = 0;
+}
+
+static void hook_changed(void *arg, const struct change *c)
+{
+	struct replica *r = arg;
+
+	r->told.at = must_alloc(r->told.at, (r->told.count + 1) * sizeof(*c));
+	r->told.at[r->told.count++] = *c;
+}
+
+static void emit_next(void *arg, struct dot *dot, uint64_t *t)
+{
+	struct replica *r = arg;
+
+	*dot = (struct dot){r->inc, r->ops + 1};
+	*t = MAX(r->last_t + 1, r->now << 16);
+}
+
+static enum err emit(void *arg, struct record *rec)
+{
+	struct replica *r = arg;
+
+	if (!r->is_open) {
+		r->open_vec = vector_ref(r->vec);
+		r->is_open = true;
+	}
+	emit_next(r, &rec->dot, &rec->t);
+	rec->wall_ms = (int64_t)r->now;
+	rec->in = (struct where){r->inc, 0};
+	rec->vec = r->open_vec;
+	r->last_t = rec->t;
+	r->ops++;
+	r->bundle_of = must_alloc(r->bundle_of, (r->ops + 1) * sizeof(r->bundle_of[0]));
+	r->bundle_of[r->ops] = 0;
+	record_encode(&r->open, rec);
+	enum err e = view_apply(r->view, rec);
+	must(e == ERR_OK, "own record refused");
+	must(view_apply(r->view, rec) == ERR_OK, "own record twice");
+	return e;
+}
+
+static const struct emitter *emitter_of(struct replica *r, struct emitter *e)
+{
+	*e = (struct emitter){.arg = r, .next = emit_next, .emit = emit};
+	return e;
+}
+
+/* ---- replicas ---- */
+
+static struct view *view_of(struct replica *r)
+{
+	const struct view_hooks hooks = {.arg = r,
+					 .where = hook_where,
+					 .before = hook_before,
+					 .device = hook_device,
+					 .changed = hook_changed};
+	struct view *v = view_new(r->kv, &hooks);
+
+	must(v != NULL, "view_new");
+	return v;
+}
+
+static struct replica *replica_of(struct world *w, char name)
+{
+	must(name >= 'A' && name <= 'Z', "device");
+	struct replica **at = &w->at[name - 'A'];
+
+	if (*at)
+		return *at;
+	struct replica *r = must_alloc(NULL, sizeof(*r));
+	*r = (struct replica){.inc = (uint64_t)(name - 'A') + 1, .kv = kv_new_map()};
+	r->view = view_of(r);
+	*at = r;
+	return r;
+}
+
+static void cut(struct world *w, struct replica *r)
+{
+	struct log *l = &w->logs[r->inc - 1];
+
+	if (!r->is_open)
+		return;
+	l->at = must_alloc(l->at, (l->count + 1) * sizeof(l->at[0]));
+	l->at[l->count++] = (struct bundle){.vec = r->open_vec, .bytes = r->open};
+	r->open = (struct wr){0};
+	r->is_open = false;
+	r->open_vec = NULL;
+	for (uint64_t op = r->ops; op > 0 && r->bundle_of[op] == 0; op--)
+		r->bundle_of[op] = l->count;
+	struct vector *vec = vector_with(r->vec, r->inc, l->count);
+	vector_unref(r->vec);
+	r->vec = vec;
+}
+
+static bool receive(struct world *w, struct replica *r, uint64_t inc)
+{
+	struct log *l = &w->logs[inc - 1];
+	uint64_t have = vector_get(r->vec, inc);
+
+	if (have >= l->count || !vector_covers(r->vec, l->at[have].vec))
+		return false;
+	struct bundle *b = &l->at[have];
+	struct rd rd = rd_of(wr_view(&b->bytes));
+	while (!rd_done(&rd)) {
+		struct record_arena *a = record_arena_new();
+		struct record rec;
+		must(record_decode(&rd, a, &rec) == ERR_OK, "record_decode");
+		rec.in = (struct where){inc, have + 1};
+		rec.vec = b->vec;
+		must(view_apply(r->view, &rec) == ERR_OK, "record refused");
+		r->last_t = MAX(r->last_t, rec.t);
+		record_arena_free(a);
+	}
+	rd = rd_of(wr_view(&b->bytes)); /* every record a second time: nothing happens */
+	size_t told = r->told.count;
+	while (!rd_done(&rd)) {
+		struct record_arena *a = record_arena_new();
+		struct record rec;
+		must(record_decode(&rd, a, &rec) == ERR_OK, "record_decode");
+		rec.in = (struct where){inc, have + 1};
+		rec.vec = b->vec;
+		must(view_apply(r->view, &rec) == ERR_OK, "record refused");
+		record_arena_free(a);
+	}
+	r->told.count = told;
+	struct vector *vec = vector_with(r->vec, inc, have + 1);
+	vector_unref(r->vec);
+	r->vec = vec;
+	return true;
+}
+
+static void pull(struct world *w, struct replica *r, struct replica *from, uint64_t limit)
+{
+	uint64_t moved = 0;
+	bool progress = true;
+
+	cut(w, r);
+	cut(w, from);
+	while (progress && moved < limit) {
+		progress = false;
+		for (uint64_t inc = 1; inc <= DEVICES; inc++) {
+			if (vector_get(r->vec, inc) < vector_get(from->vec, inc) && moved < limit &&
+			    receive(w, r, inc)) {
+				moved++;
+				progress = true;
+			}
+		}
+	}
+}
+
+static void reset(struct world *w)
+{
+	for (int k = 0; k < DEVICES; k++) {
+		struct replica *r = w->at[k];
+		for (uint64_t n = 0; n < w->logs[k].count; n++) {
+			vector_unref(w->logs[k].at[n].vec);
+			wr_fini(&w->logs[k].at[n].bytes);
+		}
+		free(w->logs[k].at);
+		w->logs[k] = (struct log){0};
+		if (!r)
+			continue;
+		view_free(r->view);
+		kv_free_map(r->kv);
+		vector_unref(r->vec);
+		vector_unref(r->open_vec);
+		wr_fini(&r->open);
+		free(r->bundle_of);
+		free(r->before.at);
+		free(r->told.at);
+		free(r);
+		w->at[k] = NULL;
+	}
+}
+
+/* ---- paths ---- */
+
+/* The shown entry of a path; the root's for "". */
+static enum err find(struct replica *r, const char *path, struct shown *ret)
+{
+	enum err e = view_find(r->view, INODE_ROOT, ret);
+
+	while (!e && *path) {
+		const char *end = strchr(path + 1, '/');
+		size_t len = end ? (size_t)(end - path - 1) : strlen(path + 1);
+		struct bytes name = {(const uint8_t *)path + 1, len};
+		e = view_lookup(r->view, ret->id, name, ret);
+		path += 1 + len;
+	}
+	return e;
+}
+
+/* The directory that holds path, and the last name. */
+static enum err split(struct replica *r, const char *path, struct inode_id *dir, struct bytes *name)
+{
+	char head[PATH_MAX_BYTES];
+	struct shown s;
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return ERR_INVAL; /* the root itself */
+	snprintf(head, sizeof(head), "%.*s", (int)(slash - path), path);
+	*name = bytes_text(slash + 1);
+	enum err e = find(r, head, &s);
+	if (!e && s.type != TYPE_DIR)
+		return ERR_NOTDIR;
+	*dir = s.id;
+	return e;
+}
+
+/* ---- operations ---- */
+
+static enum err write_text(struct replica *r, struct inode_id i, const char *text)
+{
+	struct emitter e;
+	struct dot bases[64];
+	uint32_t count;
+	struct wr w = {0};
+
+	emitter_of(r, &e);
+	must(view_bases(r->view, i, bases, ARRAY_LEN(bases), &count) == ERR_OK, "view_bases");
+	manifest_inline(&w, bytes_text(text));
+	struct record rec = {.kind = REC_CONTENT, .inode = i};
+	rec.content.bases = bases;
+	rec.content.bases_count = count;
+	rec.content.content = wr_view(&w);
+	enum err bad = e.emit(e.arg, &rec);
+	wr_fini(&w);
+	return bad;
+}
+
+static enum err make(struct replica *r, enum inode_type type, const char *path, const char *text)
+{
+	struct emitter e;
+	struct inode_id dir, i;
+	struct bytes name;
+	struct wr w = {0};
+	struct make what = {.type = type, .mode = type == TYPE_DIR ? 0755 : 0644};
+
+	enum err bad = split(r, path, &dir, &name);
+	if (bad)
+		return bad;
+	if (type == TYPE_SYMLINK) {
+		what.mode = 0777;
+		what.target = bytes_text(text);
+	}
+	if (type == TYPE_FILE) {
+		manifest_inline(&w, bytes_text(text));
+		what.content = wr_view(&w);
+	}
+	bad = local_make(r->view, emitter_of(r, &e), dir, name, &what, &i);
+	wr_fini(&w);
+	return bad;
+}
+
+static enum err do_create(struct step *s)
+{
+	return make(s->r, TYPE_FILE, s->arg[1], s->arg[2]);
+}
+
+static enum err do_mkdir(struct step *s)
+{
+	return make(s->r, TYPE_DIR, s->arg[1], NULL);
+}
+
+static enum err do_symlink(struct step *s)
+{
+	return make(s->r, TYPE_SYMLINK, s->arg[1], s->arg[2]);
+}
+
+static enum err do_write(struct step *s)
+{
+	struct emitter e;
+	struct shown at;
+	enum err bad = find(s->r, s->arg[1], &at);
+
+	if (!bad && at.type != TYPE_FILE)
+		bad = ERR_ISDIR;
+	if (!bad)
+		bad = local_edit(s->r->view, emitter_of(s->r, &e), at.id);
+	return bad ? bad : write_text(s->r, at.id, s->arg[2]);
+}
+
+static enum err rename_paths(struct replica *r, const char *from, const char *to, unsigned flags)
+{
+	struct emitter e;
+	struct inode_id from_dir, to_dir;
+	struct bytes from_name, to_name;
+	enum err bad = split(r, from, &from_dir, &from_name);
+
+	if (!bad)
+		bad = split(r, to, &to_dir, &to_name);
+	if (bad)
+		return bad;
+	return local_rename(r->view, emitter_of(r, &e), from_dir, from_name, to_dir, to_name,
+			    flags);
+}
+
+static enum err do_rename(struct step *s)
+{
+	return rename_paths(s->r, s->arg[1], s->arg[2], 0);
+}
+
+static enum err do_exchange(struct step *s)
+{
+	return rename_paths(s->r, s->arg[1], s->arg[2], LOCAL_EXCHANGE);
+}
+
+static enum err do_safe_save(struct step *s)
+{
+	char temp[PATH_MAX_BYTES];
+	struct shown at;
+	const char *slash = strrchr(s->arg[1], '/');
+	enum err bad = find(s->r, s->arg[1], &at);
+
+	if (!bad && at.type == TYPE_DIR)
+		bad = ERR_ISDIR;
+	if (bad)
+		return bad;
+	snprintf(temp, sizeof(temp), "%.*s/.tmp", (int)(slash - s->arg[1]), s->arg[1]);
+	bad = make(s->r, TYPE_FILE, temp, s->arg[2]);
+	return bad ? bad : rename_paths(s->r, temp, s->arg[1], 0);
+}
+
+static enum err remove_path(struct replica *r, const char *path, bool dir)
+{
+	struct emitter e;
+	struct inode_id at;
+	struct bytes name;
+	enum err bad = split(r, path, &at, &name);
+
+	if (bad)
+		return bad;
+	emitter_of(r, &e);
+	return dir ? local_rmdir(r->view, &e, at, name) : local_unlink(r->view, &e, at, name);
+}
+
+static enum err do_unlink(struct step *s)
+{
+	return remove_path(s->r, s->arg[1], false);
+}
+
+static enum err do_rmdir(struct step *s)
+{
+	return remove_path(s->r, s->arg[1], true);
+}
+
+static enum err do_link(struct step *s)
+{
+	struct emitter e;
+	struct shown at;
+	struct inode_id dir;
+	struct bytes name;
+	enum err bad = find(s->r, s->arg[1], &at);
+
+	if (!bad)
+		bad = split(s->r, s->arg[2], &dir, &name);
+	return bad ? bad : local_link(s->r->view, emitter_of(s->r, &e), at.id, dir, name);
+}
+
+static enum err set(struct step *s, const struct attr_value *a)
+{
+	struct emitter e;
+	struct shown at;
+	enum err bad = find(s->r, s->arg[1], &at);
+
+	return bad ? bad : local_set(s->r->view, emitter_of(s->r, &e), at.id, a);
+}
+
+static enum err do_chmod(struct step *s)
+{
+	struct attr_value a = {.field = ATTR_MODE, .mode = (uint32_t)strtoul(s->arg[2], NULL, 0)};
+
+	return set(s, &a);
+}
+
+static enum err do_setxattr(struct step *s)
+{
+	char key[64];
+	struct attr_value a = {.field = ATTR_XATTR};
+
+	snprintf(key, sizeof(key), "user.%s", s->arg[2]);
+	a.xattr.key = bytes_text(key);
+	a.xattr.value = bytes_text(s->arg[3]);
+	return set(s, &a);
+}
+
+static enum err do_resolve(struct step *s)
+{
+	struct emitter e;
+	struct inode_id dir, keep_dir;
+	struct bytes name, keep = {NULL, 0};
+	bool all = strcmp(s->arg[2], "all") == 0;
+	enum err bad = split(s->r, s->arg[1], &dir, &name);
+
+	if (!bad && !all)
+		bad = split(s->r, s->arg[2], &keep_dir, &keep);
+	if (bad)
+		return bad;
+	if (!all && !inode_equal(dir, keep_dir)) /* compare.py asks for none such */
+		return ERR_INVAL;
+	return local_resolve(s->r->view, emitter_of(s->r, &e), dir, name, keep, all);
+}
+
+/* ---- the whole view ---- */
+
+struct paths {
+	size_t count;
+	char **at;
+};
+
+static void paths_add(struct paths *p, const char *path)
+{
+	p->at = must_alloc(p->at, (p->count + 1) * sizeof(p->at[0]));
+	p->at[p->count] = must_alloc(NULL, strlen(path) + 1);
+	memcpy(p->at[p->count++], path, strlen(path) + 1);
+}
+
+static void paths_fini(struct paths *p)
+{
+	for (size_t k = 0; k < p->count; k++)
+		free(p->at[k]);
+	free(p->at);
+	*p = (struct paths){0};
+}
+
+static int path_compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Every path below top, "" for all; top itself comes first. */
+static void list_paths(struct replica *r, const char *top, struct paths *ret)
+{
+	paths_add(ret, top);
+	for (size_t k = ret->count - 1; k < ret->count; k++) {
+		struct shown at, s;
+		char path[PATH_MAX_BYTES];
+		uint8_t name[NAME_BYTES_MAX];
+		struct bytes after = {name, 0};
+
+		must(find(r, ret->at[k], &at) == ERR_OK, "path vanished");
+		while (at.type == TYPE_DIR && view_next(r->view, at.id, after, &s) == ERR_OK) {
+			must(inode_equal(s.at, at.id), "entry elsewhere");
+			snprintf(path, sizeof(path), "%s/%s", ret->at[k], (const char *)s.name);
+			paths_add(ret, path);
+			after.len = s.name_len;
+			memcpy(name, s.name, s.name_len);
+		}
+	}
+}
+
+static void do_rmrf(struct step *s)
+{
+	struct paths all = {0};
+	struct shown at;
+
+	if (find(s->r, s->arg[1], &at) == ERR_OK)
+		list_paths(s->r, s->arg[1], &all);
+	if (all.count)
+		qsort(all.at, all.count, sizeof(all.at[0]), path_compare);
+	for (size_t k = all.count; k > 0; k--) {
+		if (all.at[k - 1][0] == 0)
+			continue;
+		if (find(s->r, all.at[k - 1], &at) == ERR_OK)
+			(void)remove_path(s->r, all.at[k - 1], at.type == TYPE_DIR);
+	}
+	paths_fini(&all);
+}
+
+static void text(struct wr *w, const char *s)
+{
+	wr_bytes(w, bytes_text(s));
+}
+
+static void print_entry(struct replica *r, const char *path, struct wr *w)
+{
+	static const char *const types[] = {
+		[TYPE_FILE] = "file", [TYPE_DIR] = "dir", [TYPE_SYMLINK] = "symlink"};
+	struct view_attr a;
+	struct shown s, again;
+	struct manifest m;
+	char buf[128], back[PATH_MAX_BYTES];
+	uint8_t name[XATTR_NAME_MAX_BYTES];
+	struct bytes key, value, after = {name, 0};
+
+	must(find(r, path, &s) == ERR_OK, "path");
+	must(view_find(r->view, s.id, &again) == ERR_OK, "view_find");
+	must(inode_equal(again.id, s.id), "view_find finds another");
+	must(view_path(r->view, s.id, back, sizeof(back)) == ERR_OK, "view_path");
+	must(s.kind != SHOWN_DIR || strcmp(back, path) == 0, "view_path of a directory");
+	must(view_stat(r->view, s.id, &a) == ERR_OK, "view_stat");
+	text(w, path);
+	text(w, "\t");
+	text(w, types[a.type]);
+	text(w, "\t");
+	if (a.type == TYPE_FILE && a.content.len) {
+		must(manifest_decode(a.content, &m) == ERR_OK, "manifest_decode");
+		wr_bytes(w, m.data);
+	}
+	wr_bytes(w, a.target);
+	snprintf(buf, sizeof(buf), "\t%o\t", a.mode);
+	text(w, buf);
+	while (view_xattr_next(r->view, s.id, after, &key) == ERR_OK) {
+		memcpy(name, key.at, key.len);
+		after.len = key.len;
+		must(view_xattr(r->view, s.id, after, &value) == ERR_OK, "view_xattr");
+		wr_bytes(w, after);
+		text(w, "=");
+		wr_bytes(w, value);
+		text(w, ",");
+	}
+	snprintf(buf, sizeof(buf), "\t%llu.%llu\n", (unsigned long long)s.id.inc,
+		 (unsigned long long)s.id.op);
+	text(w, buf);
+}
+
+struct conflict_at {
+	enum conflict_kind kind;
+	struct inode_id dir;
+	char name[NAME_BYTES_MAX + 1];
+};
+struct conflict_list {
+	size_t count;
+	struct conflict_at *at;
+};
+
+static bool note_conflict(void *arg, enum conflict_kind kind, const struct shown *s)
+{
+	struct conflict_list *l = arg;
+
+	l->at = must_alloc(l->at, (l->count + 1) * sizeof(l->at[0]));
+	struct conflict_at *c = &l->at[l->count++];
+	*c = (struct conflict_at){.kind = kind, .dir = s->at};
+	memcpy(c->name, s->name, s->name_len);
+	return true;
+}
+
+static void print_conflicts(struct replica *r, struct wr *w)
+{
+	static const char *const kinds[] = {[CONFLICT_CONTENT] = "content",
+					    [CONFLICT_NAME] = "name",
+					    [CONFLICT_KEPT] = "kept: edited while deleted",
+					    [CONFLICT_RENAMED_TWICE] = "renamed twice",
+					    [CONFLICT_COPY] = "copy",
+					    [CONFLICT_MOVE_SKIPPED] = "move skipped",
+					    [CONFLICT_SURVIVORS] = "kept: has survivors"};
+	struct conflict_list l = {0};
+	struct paths lines = {0};
+	char path[PATH_MAX_BYTES], line[PATH_MAX_BYTES + 64];
+
+	must(view_conflicts(r->view, note_conflict, &l) == ERR_OK, "view_conflicts");
+	for (size_t k = 0; k < l.count; k++) {
+		must(view_path(r->view, l.at[k].dir, path, sizeof(path)) == ERR_OK, "dir path");
+		snprintf(line, sizeof(line), "! %s\t%s/%s\n", kinds[l.at[k].kind],
+			 strcmp(path, "/") ? path : "", l.at[k].name);
+		paths_add(&lines, line);
+	}
+	if (lines.count)
+		qsort(lines.at, lines.count, sizeof(lines.at[0]), path_compare);
+	for (size_t k = 0; k < lines.count; k++) {
+		must(k == 0 || strcmp(lines.at[k - 1], lines.at[k]) != 0, "conflict told twice");
+		text(w, lines.at[k]);
+	}
+	paths_fini(&lines);
+	free(l.at);
+}
+
+static void print_view(struct replica *r, struct wr *w)
+{
+	struct paths all = {0};
+
+	list_paths(r, "", &all);
+	qsort(all.at, all.count, sizeof(all.at[0]), path_compare);
+	for (size_t k = 1; k < all.count; k++)
+		print_entry(r, all.at[k], w);
+	paths_fini(&all);
+	print_conflicts(r, w);
+}
+
+/* ---- watching ---- */
+
+static int shadow_compare(const void *a, const void *b)
+{
+	const struct shadow *x = a, *y = b;
+	int c = inode_compare(x->dir, y->dir);
+
+	return c ? c
+		 : bytes_compare((struct bytes){x->name, x->name_len},
+				 (struct bytes){y->name, y->name_len});
+}
+
+static struct shadows shadows_of(struct replica *r)
+{
+	struct shadows all = {0};
+	struct paths paths = {0};
+
+	list_paths(r, "", &paths);
+	for (size_t k = 0; k < paths.count; k++) {
+		struct shown s;
+		struct view_attr a;
+		all.at = must_alloc(all.at, (all.count + 1) * sizeof(all.at[0]));
+		struct shadow *x = &all.at[all.count++];
+		memset(x, 0, sizeof(*x));
+		must(find(r, paths.at[k], &s) == ERR_OK, "path");
+		must(view_stat(r->view, s.id, &a) == ERR_OK, "view_stat");
+		x->dir = s.kind == SHOWN_ROOT ? (struct inode_id){0, 0} : s.at;
+		x->id = s.id;
+		x->version = a.version;
+		x->mode = a.mode;
+		x->nlink = s.type == TYPE_DIR ? 0 : a.nlink;
+		x->type = s.type;
+		x->name_len = s.name_len;
+		memcpy(x->name, s.name, s.name_len);
+	}
+	paths_fini(&paths);
+	qsort(all.at, all.count, sizeof(all.at[0]), shadow_compare);
+	return all;
+}
+
+static bool shows_dir(const struct shadows *s, struct inode_id dir)
+{
+	for (size_t k = 0; k < s->count; k++)
+		if (s->at[k].type == TYPE_DIR && inode_equal(s->at[k].id, dir))
+			return true;
+	return false;
+}
+
+static const struct shadow *shadow_by_id(const struct shadows *s, struct inode_id id)
+{
+	for (size_t k = 0; k < s->count; k++)
+		if (inode_equal(s->at[k].id, id))
+			return &s->at[k];
+	return NULL;
+}
+
+static bool was_told(const struct replica *r, enum change_kind kind, struct inode_id id,
+		     const struct shadow *s)
+{
+	for (size_t k = 0; k < r->told.count; k++) {
+		const struct change *c = &r->told.at[k];
+		if (c->kind == kind && inode_equal(c->inode, id) &&
+		    (!s || bytes_equal((struct bytes){c->name, c->name_len},
+				       (struct bytes){s->name, s->name_len})))
+			return true;
+	}
+	return false;
+}
+
+static void watch_entry(const struct replica *r, const struct shadows *a, const struct shadows *b,
+			const struct shadow *s)
+{
+	if (inode_none(s->dir) || !shows_dir(a, s->dir) || !shows_dir(b, s->dir))
+		return;
+	must(was_told(r, CHANGE_ENTRY, s->dir, s), "an entry changed untold");
+}
+
+/* What differs since the last step was told. */
+static void watch(struct replica *r)
+{
+	struct shadows now = shadows_of(r), *old = &r->before;
+	size_t i = 0, k = 0;
+
+	view_check(r->view);
+	while (i < old->count || k < now.count) {
+		int c = i == old->count  ? 1
+			: k == now.count ? -1
+					 : shadow_compare(&old->at[i], &now.at[k]);
+		if (c < 0)
+			watch_entry(r, old, &now, &old->at[i]);
+		else if (c > 0 || !inode_equal(old->at[i].id, now.at[k].id))
+			watch_entry(r, old, &now, &now.at[k]);
+		i += c <= 0;
+		k += c >= 0;
+	}
+	for (k = 0; k < now.count; k++) {
+		const struct shadow *x = &now.at[k], *was = shadow_by_id(old, x->id);
+		if (!was)
+			continue;
+		must(x->mode == was->mode || was_told(r, CHANGE_ATTR, x->id, NULL), "mode untold");
+		must(x->nlink == was->nlink || was_told(r, CHANGE_ATTR, x->id, NULL),
+		     "nlink untold");
+		must(dot_compare(x->version, was->version) == 0 ||
+			     was_told(r, CHANGE_DATA, x->id, NULL),
+		     "version untold");
+	}
+	free(old->at);
+	*old = now;
+	r->told.count = 0;
+}
+
+/* ---- the script ---- */
+
+static const struct {
+	const char *name;
+	enum err (*run)(struct step *s);
+	int args;
+} operations[] = {
+	{"create", do_create, 3},       {"mkdir", do_mkdir, 2},   {"symlink", do_symlink, 3},
+	{"write", do_write, 3},         {"rename", do_rename, 3}, {"exchange", do_exchange, 3},
+	{"safe_save", do_safe_save, 3}, {"unlink", do_unlink, 2}, {"rmdir", do_rmdir, 2},
+	{"link", do_link, 3},           {"chmod", do_chmod, 3},   {"setxattr", do_setxattr, 4},
+	{"resolve", do_resolve, 3}};
+
+static void run_operation(struct step *s)
+{
+	for (size_t k = 0; k < ARRAY_LEN(operations); k++) {
+		if (strcmp(s->arg[0], operations[k].name) != 0)
+			continue;
+		must(s->args == operations[k].args, "arguments");
+		printf("%s\n", operations[k].run(s) ? "no" : "ok");
+		return;
+	}
+	must(false, "operation");
+}
+
+static void print_hash(struct replica *r, bool digest)
+{
+	struct wr w = {0};
+	struct hash h;
+
+	if (digest) {
+		must(view_digest(r->view, &h) == ERR_OK, "view_digest");
+	} else {
+		print_view(r, &w);
+		hash_blake(wr_view(&w), &h);
+	}
+	for (size_t k = 0; k < 16; k++)
+		printf("%02x", h.b[k]);
+	printf("\n");
+	wr_fini(&w);
+}
+
+static void run(struct step *s)
+{
+	const char *op = s->arg[0];
+	struct wr w = {0};
+
+	if (strcmp(op, "pull") == 0) {
+		pull(s->w, s->r, replica_of(s->w, s->arg[1][0]),
+		     s->args > 2 ? strtoull(s->arg[2], NULL, 10) : UINT64_MAX);
+	} else if (strcmp(op, "receive") == 0) {
+		must(receive(s->w, s->r, (uint64_t)(s->arg[1][0] - 'A') + 1), "receive");
+	} else if (strcmp(op, "cut") == 0) {
+		cut(s->w, s->r);
+	} else if (strcmp(op, "tick") == 0) {
+		s->r->now += strtoull(s->arg[1], NULL, 10);
+	} else if (strcmp(op, "restart") == 0) {
+		cut(s->w, s->r);
+		view_free(s->r->view);
+		s->r->view = view_of(s->r);
+	} else if (strcmp(op, "rmrf") == 0) {
+		do_rmrf(s);
+	} else if (strcmp(op, "hash") == 0 || strcmp(op, "digest") == 0) {
+		print_hash(s->r, op[0] == 'd');
+	} else if (strcmp(op, "view") == 0) {
+		print_view(s->r, &w);
+		fwrite(w.at, 1, w.len, stdout);
+	} else {
+		run_operation(s);
+	}
+	wr_fini(&w);
+}
+
+int main(int argc, char **argv)
+{
+	struct world w = {.watch = argc > 1 && strcmp(argv[1], "-c") == 0};
+	char line[LINE_MAX_BYTES], *words[WORDS_MAX];
+
+	while (fgets(line, sizeof(line), stdin)) {
+		int count = 0;
+		line[strcspn(line, "\n")] = 0;
+		for (char *at = line; at && count < WORDS_MAX; count++) {
+			words[count] = at;
+			at = strchr(at, '\t');
+			if (at)
+				*at++ = 0;
+		}
+		if (strcmp(words[0], "-") == 0) {
+			printf("%s\n", words[1]);
+			reset(&w);
+			continue;
+		}
+		struct step s = {&w, replica_of(&w, words[0][0]), words + 1, count - 1};
+		run(&s);
+		if (w.watch)
+			watch(s.r);
+	}
+	reset(&w);
+	return 0;
+}
