@@ -275,15 +275,17 @@ enum err noise_read(struct noise *n, struct bytes message, struct wr *w)
 	if (n->step == FAILED)
 		return fail(ERR_CLOSED);
 	assert(!my_turn(n) && n->step < 3);
-	enum err e = message.len > NOISE_MESSAGE_MAX ? fail(ERR_MALFORMED) : read_keys(n, &r);
+	enum err e = read_keys(n, &r);
 	size_t tag = n->has_key ? NOISE_TAG : 0;
-	if (!e && rd_left(&r) < tag)
+	if (!e && (message.len > NOISE_MESSAGE_MAX || rd_left(&r) < tag))
 		e = fail(ERR_MALFORMED);
 	if (!e) {
 		struct bytes rest = rd_bytes(&r, rd_left(&r));
 		size_t before = w->len;
 		uint8_t *out = wr_span(w, rest.len - tag);
-		e = out ? take(n, rest, out) : fail(ERR_NOMEM);
+		e = fail(ERR_NOMEM);
+		if (out)
+			e = take(n, rest, out);
 		if (e && out)
 			w->len = before; /* nothing unverified is handed out */
 	}

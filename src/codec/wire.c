@@ -194,7 +194,7 @@ void wire_encode(struct wr *w, const struct wire_message *m)
 		wr_u64(w, m->number);
 		break;
 	default:
-		assert(!"a message has a type");
+		assert(false); /* a message has a type */
 	}
 }
 

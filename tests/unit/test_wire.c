@@ -3,6 +3,7 @@
 #include "codec/wire.h"
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 /* cmocka wants the above first */
 #include <cmocka.h>
@@ -288,6 +289,48 @@ static void test_ping_and_types(void **state)
 	wr_fini(&w);
 }
 
+/* ---- the worked examples of peerfs-wire(5) ---- */
+
+static void hex_same(const char *name, const struct wire_message *m)
+{
+	char path[512];
+	unsigned byte;
+	struct wr want = {0}, w = {0};
+
+	snprintf(path, sizeof(path), "%s/%s.hex", VECTORS, name);
+	FILE *f = fopen(path, "r");
+	assert_non_null(f);
+	while (fscanf(f, "%2x", &byte) == 1)
+		wr_u8(&want, (uint8_t)byte);
+	fclose(f);
+	wire_encode(&w, m);
+	assert_true(bytes_equal(wr_view(&want), wr_view(&w)));
+	assert_int_equal(decode_exact(wr_view(&want)), ERR_OK);
+	wr_fini(&want);
+	wr_fini(&w);
+}
+
+static void test_worked_messages(void **state)
+{
+	const struct where at[] = {{0x0102030405060708, 3}, {0x1122334455667788, 12}};
+	uint8_t two[2 * HASH_LEN];
+	struct wire_message m = join_of(bytes_text("laptop"));
+
+	(void)state;
+	hex_same("wire-join", &m);
+	m = (struct wire_message){.type = WIRE_VECTOR};
+	m.vector.applied = vector_new(at, 2);
+	memset(m.vector.roster.b, 0x44, HASH_LEN);
+	hex_same("wire-vector", &m);
+	drop(&m);
+	memset(two, 0xaa, HASH_LEN);
+	memset(two + HASH_LEN, 0xbb, HASH_LEN);
+	m = (struct wire_message){.type = WIRE_WANT, .names = {2, two}};
+	hex_same("wire-want", &m);
+	m = (struct wire_message){.type = WIRE_REFUSE, .refuse = {REFUSE_USED, bytes_text("used")}};
+	hex_same("wire-refuse", &m);
+}
+
 /* ---- invitations ---- */
 
 static struct invitation sample(void)
@@ -329,6 +372,21 @@ static void test_invitation_round_trip(void **state)
 		assert_int_equal(invitation_parse(text, &back), ERR_OK);
 		assert_memory_equal(&i, &back, sizeof(i));
 	}
+}
+
+static void test_invitation_worked(void **state)
+{
+	struct invitation i = sample();
+	char text[INVITATION_TEXT_MAX], want[INVITATION_TEXT_MAX];
+
+	(void)state;
+	FILE *f = fopen(VECTORS "/invitation.txt", "r");
+	assert_non_null(f);
+	assert_non_null(fgets(want, sizeof(want), f));
+	fclose(f);
+	want[strcspn(want, "\n")] = '\0';
+	assert_int_equal(invitation_print(&i, text), ERR_OK);
+	assert_string_equal(text, want);
 }
 
 static void test_invitation_limits(void **state)
@@ -414,6 +472,8 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_bundle_and_data),
 		cmocka_unit_test(test_ping_and_types),
+		cmocka_unit_test(test_worked_messages),
+		cmocka_unit_test(test_invitation_worked),
 		cmocka_unit_test(test_invitation_round_trip),
 		cmocka_unit_test(test_invitation_limits),
 		cmocka_unit_test(test_invitation_mistyped),
