@@ -138,11 +138,11 @@ enum err extents_find(struct extents *x, uint64_t work, uint64_t off, struct ext
 	struct extent e;
 
 	row_key(&k, work, off);
-	enum err err = kv_next(x->kv, step_key_view(&k), false, &key, &value);
+	enum err err = kv_next_in(x->kv, step_key_view(&k), 9, false, &key, &value);
 	if (err)
 		return err;
-	if (key.len != k.len || memcmp(key.at, k.at, 9) != 0)
-		return ERR_NOENT;
+	if (key.len != k.len)
+		return fail(ERR_DAMAGED);
 	err = row_read(key, value, &e);
 	if (!err)
 		*ret = e;

@@ -144,8 +144,7 @@ enum err facts_xattr_next(struct view *v, struct inode_id id, struct bytes after
 		return absent(v, ERR_NODATA);
 	struct rkey prefix = reg_xattr_key(i.id, (struct bytes){NULL, 0});
 	struct rkey at = reg_xattr_key(i.id, after);
-	while (rows_next(v, &at, true, &at, &value) &&
-	       bytes_prefix(rows_key_bytes(&at), rows_key_bytes(&prefix))) {
+	while (rows_next(v, &at, prefix.len, true, &at, &value)) {
 		struct rd r = rd_of(wr_view(&value));
 		(void)rd_span(&r, 16);
 		if (!rd_u8(&r))

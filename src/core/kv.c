@@ -36,8 +36,17 @@ enum err kv_del(struct kv *kv, struct bytes key)
 enum err kv_next(struct kv *kv, struct bytes from, bool beyond, struct bytes *key,
 		 struct bytes *value)
 {
+	return kv_next_in(kv, from, 0, beyond, key, value);
+}
+
+enum err kv_next_in(struct kv *kv, struct bytes from, size_t within, bool beyond, struct bytes *key,
+		    struct bytes *value)
+{
+	const struct kv_from f = {from, beyond, within};
+
 	check_key(from);
-	return kv->ops->next(kv->self, from, beyond, key, value);
+	assert(within <= from.len);
+	return kv->ops->next(kv->self, &f, key, value);
 }
 
 /* Absence is an answer, not a failure: it leaves no note in the trail of errors. */
@@ -57,10 +66,17 @@ static enum err map_kv_del(void *self, struct bytes key)
 	return ERR_OK;
 }
 
-static enum err map_kv_next(void *self, struct bytes from, bool beyond, struct bytes *key,
+static enum err map_kv_next(void *self, const struct kv_from *from, struct bytes *key,
 			    struct bytes *value)
 {
-	return map_next(self, from, beyond, key, value) ? ERR_OK : ERR_NOENT;
+	struct bytes k, v;
+
+	if (!map_next(self, from->key, from->beyond, &k, &v) ||
+	    !bytes_prefix(k, (struct bytes){from->key.at, from->within}))
+		return ERR_NOENT;
+	*key = k;
+	*value = v;
+	return ERR_OK;
 }
 
 static const struct kv_ops map_ops = {

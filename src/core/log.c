@@ -198,8 +198,7 @@ struct where log_where(void *arg, struct dot dot)
 	step_key_init(&k, TABLE_OWN);
 	step_key_u64(&k, dot.inc);
 	step_key_u64(&k, dot.op);
-	if (kv_next(l->kv, step_key_view(&k), false, &key, &value) == ERR_OK && key.len == k.len &&
-	    memcmp(key.at, k.at, 9) == 0) {
+	if (kv_next_in(l->kv, step_key_view(&k), 9, false, &key, &value) == ERR_OK) {
 		struct rd r = rd_of(value);
 		uint64_t first = rd_u64(&r), inc = rd_u64(&r), seq = rd_u64(&r);
 		if (rd_done(&r) && first <= dot.op)

@@ -447,8 +447,7 @@ static void derive_all(struct view *v, struct overlay *o, const struct parts *pa
 
 		rows_key_inode(&at, parts->at[k]);
 		prefix = at;
-		while (rows_next(v, &at, false, &at, NULL) &&
-		       bytes_prefix(rows_key_bytes(&at), rows_key_bytes(&prefix)) &&
+		while (rows_next(v, &at, prefix.len, false, &at, NULL) &&
 		       rows_key_place(&at, 1, &parent, &name, &r)) {
 			struct rkey further = prefix;
 			bool before = false;
@@ -625,8 +624,7 @@ static void next_name(struct view *v, enum table t, struct inode_id dir, struct 
 	at = prefix;
 	if (after.len)
 		rows_key_after(&at, after);
-	if (!rows_next(v, &at, false, &at, NULL) ||
-	    !bytes_prefix(rows_key_bytes(&at), rows_key_bytes(&prefix)) ||
+	if (!rows_next(v, &at, prefix.len, false, &at, NULL) ||
 	    !rows_key_place(&at, 1, &parent, &name, &r))
 		return;
 	if (best->len && bytes_compare(wr_view(best), name) <= 0)

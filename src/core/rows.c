@@ -190,14 +190,14 @@ static void key_copy(struct rkey *k, struct bytes b)
 }
 
 /* The first row of the kv from there on that the write set does not touch. */
-static bool kv_untouched(struct view *v, const struct rkey *from, bool beyond, struct rkey *key,
-			 struct bytes *value)
+static bool kv_untouched(struct view *v, const struct rkey *from, size_t within, bool beyond,
+			 struct rkey *key, struct bytes *value)
 {
 	struct bytes at;
 
 	*key = *from;
 	for (;;) {
-		enum err e = kv_next(v->kv, rows_key_bytes(key), beyond, &at, value);
+		enum err e = kv_next_in(v->kv, rows_key_bytes(key), within, beyond, &at, value);
 		if (e && e != ERR_NOENT)
 			rows_fail(v, e);
 		if (e || at.len > sizeof(key->b))
@@ -209,8 +209,8 @@ static bool kv_untouched(struct view *v, const struct rkey *from, bool beyond, s
 	}
 }
 
-bool rows_next(struct view *v, const struct rkey *from, bool beyond, struct rkey *key,
-	       struct wr *value)
+bool rows_next(struct view *v, const struct rkey *from, size_t within, bool beyond,
+	       struct rkey *key, struct wr *value)
 {
 	struct bytes b, start = rows_key_bytes(from);
 	struct rkey at;
@@ -218,13 +218,14 @@ bool rows_next(struct view *v, const struct rkey *from, bool beyond, struct rkey
 
 	if (v->bad)
 		return false;
-	bool found = kv_untouched(v, from, beyond, &at, &b);
+	const struct bytes prefix = {start.at, within};
+	bool found = kv_untouched(v, from, within, beyond, &at, &b);
 	if (v->bad)
 		return false;
 	for (uint32_t k = 0; !v->old && k < v->ws_count; k++) {
 		const struct ws_row *r = &v->ws[k];
 		int c = bytes_compare(ws_key(v, r), start);
-		if (r->del || c < 0 || (c == 0 && beyond))
+		if (r->del || c < 0 || (c == 0 && beyond) || !bytes_prefix(ws_key(v, r), prefix))
 			continue;
 		if (!best || bytes_compare(ws_key(v, r), ws_key(v, best)) < 0)
 			best = r;
@@ -246,8 +247,7 @@ bool rows_any(struct view *v, const struct rkey *prefix)
 {
 	struct rkey at;
 
-	return rows_next(v, prefix, false, &at, NULL) &&
-	       bytes_prefix(rows_key_bytes(&at), rows_key_bytes(prefix));
+	return rows_next(v, prefix, prefix->len, false, &at, NULL);
 }
 
 bool rows_each(struct view *v, struct walk *w, struct wr *value)
@@ -256,8 +256,7 @@ bool rows_each(struct view *v, struct walk *w, struct wr *value)
 		w->at = w->prefix;
 	bool beyond = w->begun;
 	w->begun = true;
-	return rows_next(v, &w->at, beyond, &w->at, value) &&
-	       bytes_prefix(rows_key_bytes(&w->at), rows_key_bytes(&w->prefix));
+	return rows_next(v, &w->at, w->prefix.len, beyond, &w->at, value);
 }
 
 static void ws_add(struct view *v, const struct rkey *k, struct bytes value, bool del)

@@ -20,8 +20,9 @@ bool rows_key_place(const struct rkey *k, size_t skip, struct inode_id *parent, 
 /* rows; false: absent (or v->bad).  Values are copied. */
 bool rows_get(struct view *v, const struct rkey *k, struct wr *value);
 bool rows_has(struct view *v, const struct rkey *k);
-bool rows_next(struct view *v, const struct rkey *from, bool beyond, struct rkey *key,
-	       struct wr *value);
+/* The first row at or beyond from whose key shares its first within bytes. */
+bool rows_next(struct view *v, const struct rkey *from, size_t within, bool beyond,
+	       struct rkey *key, struct wr *value);
 /* Whether any row's key starts so. */
 bool rows_any(struct view *v, const struct rkey *prefix);
 /* A walk over the rows whose keys start with prefix: at is the key in hand. */

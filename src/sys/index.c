@@ -194,9 +194,12 @@ static enum err lmdb_next(struct index *x, struct bytes from, bool beyond, struc
 	return ERR_OK;
 }
 
-static enum err index_next(void *self, struct bytes from, bool beyond, struct bytes *key,
+static enum err index_next(void *self, const struct kv_from *where, struct bytes *key,
 			   struct bytes *value)
 {
+	struct bytes from = where->key;
+	const struct bytes prefix = {from.at, where->within};
+	bool beyond = where->beyond;
 	struct index *x = self;
 	struct map *const maps[2] = {x->active, x->frozen};
 	enum err e = read_begin(x);
@@ -217,7 +220,7 @@ static enum err index_next(void *self, struct bytes from, bool beyond, struct by
 			row = v;
 			found = in_map = true;
 		}
-		if (!found)
+		if (!found || !bytes_prefix(best, prefix))
 			return ERR_NOENT;
 		*key = best;
 		if (!in_map || row_value(row, value))
