@@ -373,6 +373,7 @@ static enum exits join(struct daemon *d, const struct invitation *i, const char 
 		struct keeping k = {d->loop, f, i};
 
 		e = loop_call(d->loop, keep_job, &k);
+		loop_announce(d->loop, f);
 	}
 	enum exits x = EXIT_DONE;
 

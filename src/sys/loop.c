@@ -200,7 +200,7 @@ static void folder_forget(struct loop *l, struct folder *f)
 	free(f);
 }
 
-static void announce(struct loop *l, struct folder *f)
+void loop_announce(struct loop *l, struct folder *f)
 {
 	struct event ev = {.kind = EV_ADDR};
 	char text[LOOP_ADDRS_MAX];
@@ -288,7 +288,7 @@ enum err loop_open(struct loop *l, const struct loop_folder *c, struct folder **
 		loop_leave(l, f);
 		return e;
 	}
-	announce(l, f);
+	loop_announce(l, f);
 	*ret = f;
 	return ERR_OK;
 }
@@ -526,7 +526,7 @@ static void look_around(struct loop *l, uint64_t now)
 	struct folder *f;
 
 	for (uint32_t i = 0; (f = loop_at(l, i)); i++) {
-		announce(l, f);
+		loop_announce(l, f);
 		loop_put(l, f);
 	}
 }

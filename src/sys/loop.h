@@ -64,6 +64,8 @@ void loop_put(struct loop *l, struct folder *f);
 void loop_lock(struct loop *l);
 void loop_unlock(struct loop *l);
 
+/* Tell the members of a folder our addresses; also done at opening and when they change. */
+void loop_announce(struct loop *l, struct folder *f);
 /* Addresses at which others reach this device, by commas; "" if it does not listen. */
 void loop_addrs(struct loop *l, char ret[LOOP_ADDRS_MAX]);
 struct loop_session {

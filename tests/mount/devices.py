@@ -146,12 +146,16 @@ class Device:
         """As a crash: the mount is left behind, dead."""
         pid = self.pid()
         os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not os.path.exists(f"/proc/{pid}") or self.zombie(pid), what="its end")
+        eventually(lambda: self.ended(pid), what="its end")
 
     @staticmethod
-    def zombie(pid):
-        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+    def ended(pid):
+        """Gone, or waiting to be collected by a parent that takes its time."""
+        try:
+            with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+                return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+        except FileNotFoundError:
+            return True
 
     def unmount(self):
         subprocess.call(["umount", "-l", self.dir], stderr=subprocess.DEVNULL)

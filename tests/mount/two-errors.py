@@ -144,7 +144,7 @@ def ports(make):
     pid = a.pid()
     a.run("daemon", "stop")
     a.run("daemon", "stop", code=5)
-    assert not os.path.exists(f"/proc/{pid}")
+    assert a.ended(pid)
     b.run("status", code=5)
 
 
@@ -215,8 +215,6 @@ def bytes_nobody_has(make):
 def full_disk(make):
     """On a full store writes fail with ENOSPC, reads and removals go on, and space heals it."""
     a, b = make("alpha"), make("beta")
-    os.mkdir(os.path.join(a.home, "data")) if not os.path.isdir(
-        os.path.join(a.home, "data")) else None
     store = os.path.join(a.home, "data", "folders")
     os.mkdir(store)
     subprocess.check_call(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", store])
