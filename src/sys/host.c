@@ -125,6 +125,19 @@ static void die(struct host *h, enum err e)
 	       h->store, err_text(e));
 }
 
+/*
+ * Who is let in, invited or changed must not be forgotten by a power cut that the others outlive:
+ * they would go on with a member that this device refuses.  Rare, so synced under the lock.
+ */
+static bool must_last(const struct event *ev, const struct actions *a)
+{
+	bool joined = false;
+
+	for (uint32_t i = 0; i < a->count; i++)
+		joined = joined || a->at[i].kind == ACT_JOINED;
+	return joined || ev->kind == EV_JOIN || ev->kind == EV_ADMIT || ev->kind == EV_INVITE;
+}
+
 enum err host_begin(struct host *h, struct event *ev, struct actions *a)
 {
 	enum err e = ERR_OK;
@@ -150,6 +163,8 @@ enum err host_begin(struct host *h, struct event *ev, struct actions *a)
 	}
 	enum err j = journal(h, a);
 
+	if (!j && a->journal.len && must_last(ev, a))
+		j = files_sync(h->files);
 	if (j) {
 		die(h, j);
 		actions_reset(a); /* I1 */
