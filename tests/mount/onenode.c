@@ -20,6 +20,13 @@ static const char folder[] = "test";
 static const uint8_t seed[32] = {1, 2, 3};
 static volatile sig_atomic_t unmounted;
 
+/* Debian 12's libfuse never frees the name of a mount point that is to stay mounted. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:fuse_session_mount";
+}
+
 static int die(const char *what, enum err e)
 {
 	fprintf(stderr, "onenode: %s: %s\n", what, err_text(e));
