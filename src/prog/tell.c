@@ -275,8 +275,9 @@ static void path_of(struct view *v, const struct shown *s, char *buf, size_t siz
 		buf[0] = 0;
 	size_t len = strlen(buf);
 
-	(void)snprintf(buf + len, size - len, "%s%.*s", len ? "/" : "", (int)s->name_len,
-		       (const char *)s->name);
+	if (len && buf[len - 1] != '/' && len + 1 < size)
+		buf[len++] = '/';
+	(void)snprintf(buf + len, size - len, "%.*s", (int)s->name_len, (const char *)s->name);
 }
 
 static enum err conflicts_of(struct folder *f, json_t *list)
