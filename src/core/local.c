@@ -14,7 +14,9 @@ static enum err name_check(struct bytes name)
 {
 	if (name.len > NAME_BYTES_MAX)
 		return fail(ERR_NAMETOOLONG);
-	return name_ok(name) ? (enum err)ERR_OK : fail(ERR_INVAL);
+	if (!name_ok(name))
+		return fail(ERR_INVAL);
+	return ERR_OK;
 }
 
 /* The canonical id of a shown directory. */
@@ -22,8 +24,11 @@ static enum err dir_check(struct op *op, struct inode_id dir, struct inode_id *r
 {
 	auto_parts parts = {0};
 
-	if (!dirs_parts(op->v, dir, &parts))
-		return op->v->bad ? op->v->bad : fail(ERR_NOTDIR);
+	bool shown = dirs_parts(op->v, dir, &parts);
+	if (op->v->bad)
+		return op->v->bad;
+	if (!shown)
+		return fail(ERR_NOTDIR);
 	*ret = parts.at[0];
 	return ERR_OK;
 }
@@ -123,8 +128,11 @@ enum err local_link(struct view *v, const struct emitter *e, struct inode_id ino
 	uint64_t t;
 	uint32_t head;
 
-	if (!facts_inode(v, inode, &i, &head))
-		return v->bad ? v->bad : fail(ERR_NOENT);
+	bool known = facts_inode(v, inode, &i, &head);
+	if (v->bad)
+		return v->bad;
+	if (!known)
+		return fail(ERR_NOENT);
 	if (i.type == TYPE_DIR)
 		return fail(ERR_PERM);
 	enum err bad = free_check(&op, dir, name, &at);
@@ -188,8 +196,10 @@ static enum err rename_check(struct op *op, const struct showing *s, const struc
 
 	if (s_dir && move_within(op, s, to_dir))
 		return fail(ERR_LOOP);
+	if (t_dir && (flags & LOCAL_EXCHANGE) && move_within(op, t, s->s.at))
+		return fail(ERR_LOOP);
 	if (flags & LOCAL_EXCHANGE)
-		return t_dir && move_within(op, t, s->s.at) ? fail(ERR_LOOP) : (enum err)ERR_OK;
+		return ERR_OK;
 	if (t && s_dir && !t_dir)
 		return fail(ERR_NOTDIR);
 	if (t_dir && !s_dir)

@@ -80,6 +80,8 @@ static void look_before(struct view *v, struct notice *n, const struct spot *s)
 
 	if (!dirs_parts(v, s->parent, &parts)) {
 		place_forget(v, s->parent);
+		if (!checked(n, s->parent)) /* it may come to life with derived entries */
+			check_later(v, n, s->parent);
 		return;
 	}
 	struct inode_id dir = parts.at[0];

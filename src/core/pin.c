@@ -493,47 +493,55 @@ static bool same_name(const struct showing *a, const struct showing *b)
 	return a && name_id_compare(a->s.n, b->s.n) == 0 && inode_equal(a->s.id, b->s.id);
 }
 
-/* A directory and those above it that are dead but kept for survivors get their place back. */
-static void revive_above(struct op *op, struct inode_id dir)
-{
-	struct inode_id *dead = NULL;
-	uint32_t count = 0, room = 0;
+struct dead { /* directories above an entry that live only for survivors */
+	struct inode_id *at;
+	uint32_t count, room;
+};
 
+static void find_dead(struct op *op, struct inode_id dir, struct dead *ret)
+{
 	while (pin_ok(op) && !inode_equal(dir, INODE_ROOT)) {
 		auto_parts parts = {0};
 		auto_dir d = {0};
 		if (!dirs_parts(op->v, dir, &parts))
-			break;
+			return;
 		for (uint32_t k = 0; k < parts.count && cells_dir(op->v, parts.at[k], &d); k++) {
 			if (d.own)
 				continue;
-			struct inode_id *p = rows_grow(op->v, dead, count, &room, sizeof(*dead));
+			struct inode_id *p =
+				rows_grow(op->v, ret->at, ret->count, &ret->room, sizeof(*ret->at));
 			if (!p)
-				break;
-			dead = p;
-			dead[count++] = d.id;
+				return;
+			ret->at = p;
+			p[ret->count++] = d.id;
 		}
 		if (!cells_dir(op->v, parts.at[0], &d))
-			break;
+			return;
 		dir = dirs_effective(&d)->parent;
 	}
-	if (count)
+}
+
+/* They get their place back. */
+static void revive_dead(struct op *op, const struct dead *dead)
+{
+	if (dead->count)
 		pin_skipped(op);
-	for (uint32_t k = 0; k < count && pin_ok(op); k++) {
+	for (uint32_t k = 0; k < dead->count && pin_ok(op); k++) {
 		auto_dir d = {0};
-		if (cells_dir(op->v, dead[k], &d))
-			pin_put_dir(op, dead[k], dirs_effective(&d), dirs_effective(&d));
+		if (cells_dir(op->v, dead->at[k], &d))
+			pin_put_dir(op, dead->at[k], dirs_effective(&d), dirs_effective(&d));
 	}
-	free(dead);
 }
 
 void pin_leave(struct op *op, const struct showing *s, const struct showing *t)
 {
 	auto_list derived = {0};
+	struct dead dead = {0};
 	struct but but = pin_but(s, t);
 	struct bytes name = {s->s.name, s->s.name_len};
 
 	pin_derived(op, s->s.at, &derived);
+	find_dead(op, s->s.at, &dead); /* now: a pin may take its last survivor out of one */
 	for (uint32_t k = 0; k < derived.count; k++) {
 		const struct showing *o = &derived.at[k];
 		struct bytes own = {o->s.name, o->s.name_len}, pref = {o->pref, o->pref_len};
@@ -544,7 +552,8 @@ void pin_leave(struct op *op, const struct showing *s, const struct showing *t)
 		if (lost || (bytes_equal(pref, name) && !bytes_equal(pref, own)))
 			pin_entry(op, o, &but, true, NULL);
 	}
-	revive_above(op, s->s.at);
+	revive_dead(op, &dead);
+	free(dead.at);
 }
 
 void pin_skipped(struct op *op)

@@ -370,7 +370,9 @@ static bool place_sound(struct view *v, const struct place *p)
 /* What a record refers to cannot be unknown here, for records come in causal order. */
 static enum err unknown(struct view *v)
 {
-	return v->bad ? v->bad : fail(ERR_MALFORMED);
+	if (v->bad)
+		return v->bad;
+	return fail(ERR_MALFORMED);
 }
 
 struct rkey reg_xattr_key(struct inode_id i, struct bytes name)

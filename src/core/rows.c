@@ -364,7 +364,7 @@ const struct vector *rows_vector(struct view *v, const uint8_t key[VEC_KEY_LEN])
 	struct vector *vec;
 	enum err e = vector_decode(&r, &vec);
 	if (e) {
-		rows_fail(v, e == ERR_NOMEM ? e : fail(ERR_DAMAGED));
+		rows_fail(v, e);
 		return NULL;
 	}
 	vector_unref(c->vec);

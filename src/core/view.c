@@ -123,8 +123,11 @@ static enum err apply_link(struct view *v, const struct record *r, bool *done)
 	auto_inode i = {0};
 	struct place_row before, after;
 
-	if (!cells_inode(v, r->inode, &i))
-		return v->bad ? v->bad : fail(ERR_MALFORMED);
+	bool known = cells_inode(v, r->inode, &i);
+	if (v->bad)
+		return v->bad;
+	if (!known)
+		return fail(ERR_MALFORMED);
 	bool had = i.type != TYPE_DIR && reg_current(v, &i, r->link.name, &before);
 	enum err e = reg_apply_link(v, r, done);
 	if (e || *done)

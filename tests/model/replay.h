@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* replay.h - what the files of replay share */
+#ifndef REPLAY_H
+#define REPLAY_H
+
+#include "core/local.h"
+#include "core/view.h"
+
+#define DEVICES 26
+#define PATH_BYTES 2048
+
+struct bundle {
+	struct vector *vec;
+	struct wr bytes;
+};
+struct log { /* of one device; written by its author, read by all */
+	struct bundle *at;
+	uint64_t count;
+};
+struct shadow { /* an entry as somebody may have cached it */
+	struct inode_id dir, id;
+	struct dot version;
+	uint32_t mode, nlink;
+	enum inode_type type;
+	uint16_t name_len;
+	uint8_t name[NAME_BYTES_MAX];
+};
+struct shadows {
+	size_t count;
+	struct shadow *at;
+};
+struct told {
+	size_t count;
+	struct change *at;
+};
+struct replica {
+	uint64_t inc;
+	struct kv *kv;
+	struct view *view;
+	struct vector *vec, *open_vec;
+	struct wr open;
+	bool is_open;
+	uint64_t last_t, now, ops, ops_room;
+	uint64_t *bundle_of; /* op -> sequence, 0: not cut */
+	struct shadows before;
+	struct told told;
+};
+struct world {
+	bool watch;
+	struct log logs[DEVICES];
+	struct replica *at[DEVICES];
+};
+struct step {
+	struct world *w;
+	struct replica *r;
+	char **arg; /* arg[0] is the operation */
+	int args;
+};
+struct paths {
+	size_t count;
+	char **at;
+};
+
+void must(bool ok, const char *what); /* else says what, and aborts */
+void *must_alloc(void *old, size_t size);
+/* The shown entry of a path; the root's for "". */
+enum err find(struct replica *r, const char *path, struct shown *ret);
+/* Every path below top, "" for all; top itself comes first. */
+void list_paths(struct replica *r, const char *top, struct paths *ret);
+void sort_paths(struct paths *p);
+void paths_fini(struct paths *p);
+/* All paths and all conflicts, as compare.py prints those of the model. */
+void print_view(struct replica *r, struct wr *w);
+/* Whether all that differs since the last call was told by the hooks; checks the rows too. */
+void watch(struct replica *r);
+
+#endif
