@@ -60,7 +60,7 @@ int err_errno(enum err e); /* positive errno; 0 for ERR_OK */
 
 /* Note where an error was born, in a ring of the last ERR_TRAIL births, and hand it back. */
 #define ERR_TRAIL 64
-#define fail(e) (err_note((e), __FILE__, __LINE__), (e)) /* the value stays plain to compilers */
+#define fail(e) (err_note((e), __FILE__, __LINE__), (enum err)(e)) /* plain to compilers */
 void err_note(enum err e, const char *file, int line);
 /* The births of errors, oldest first: calls show once for each. */
 void err_trail(void (*show)(void *arg, enum err e, const char *file, int line), void *arg);

@@ -41,15 +41,21 @@
 
 enum link_class { LINK_CONTROL = 0, LINK_BULK = 1 };
 struct link;
+struct link_up { /* a session that has come up; borrowed for the call */
+	uint64_t session;
+	uint32_t folder;
+	struct device_id who;
+	bool dialled, joining;
+	uint8_t hash[NOISE_HASH]; /* the session's, the same on both sides */
+	const char *addr;
+};
 struct link_ops {
 	void *arg;
 	/* A device that dialled us has proved its identity and names a folder (the number given
 	 * with link_folder()).  joining: it asks to join, so it is not in the roster.  True: go on.
 	 * Not asked for sessions we dial: link_keep() has named the one device we accept there. */
 	bool (*authorise)(void *arg, uint32_t folder, const struct device_id *who, bool joining);
-	/* hash: the session's Noise hash, the same on both sides. */
-	void (*up)(void *arg, uint64_t session, uint32_t folder, const struct device_id *who,
-		   bool dialled, bool joining, const uint8_t hash[NOISE_HASH], const char *addr);
+	void (*up)(void *arg, const struct link_up *up);
 	void (*message)(void *arg, uint64_t session, struct bytes message); /* borrowed */
 	void (*down)(void *arg, uint64_t session, enum err why);
 	/* A dial ended without a session: to show in status; it is retried with back-off.

@@ -341,27 +341,27 @@ static struct session *session_of(struct loop *l, uint64_t id)
 	return NULL;
 }
 
-static void on_up(void *arg, uint64_t id, uint32_t no, const struct device_id *who, bool dialled,
-		  bool joining, const uint8_t hash[NOISE_HASH], const char *addr)
+static void on_up(void *arg, const struct link_up *up)
 {
 	struct loop *l = arg;
-	struct folder *f = folder_no(l, no);
+	struct folder *f = folder_no(l, up->folder);
 
 	if (!f || l->session_count == SESSIONS_MAX) {
 		if (f)
 			loop_put(l, f);
-		link_close(l->link, id, ERR_FULL);
+		link_close(l->link, up->session, ERR_FULL);
 		return;
 	}
 	loop_lock(l);
 	struct session *s = &l->sessions[l->session_count++];
 
-	*s = (struct session){.id = id, .folder = f};
-	s->shown.dialled = dialled;
-	(void)snprintf(s->shown.addr, sizeof(s->shown.addr), "%s", addr ? addr : "");
+	*s = (struct session){.id = up->session, .folder = f};
+	s->shown.dialled = up->dialled;
+	(void)snprintf(s->shown.addr, sizeof(s->shown.addr), "%s", up->addr ? up->addr : "");
 	loop_unlock(l);
-	report(REPORT_INFO, "%s: connected %s %s", f->name, dialled ? "to" : "from", s->shown.addr);
-	inbox_up(f->host, id, who, joining, hash);
+	report(REPORT_INFO, "%s: connected %s %s", f->name, up->dialled ? "to" : "from",
+	       s->shown.addr);
+	inbox_up(f->host, up->session, &up->who, up->joining, up->hash);
 }
 
 static void on_message(void *arg, uint64_t id, struct bytes message)

@@ -77,7 +77,14 @@ static enum err come_up(struct conn *c)
 	give_up_dials(c);
 	link_arm(l, c->born_ms + MIN(l->times.keepalive_ms, l->times.dead_ms));
 	conn_flush(c);
-	l->ops.up(l->ops.arg, c->id, c->folder, &c->who, c->dialled, c->joining, hash, c->addr);
+	struct link_up up = {.session = c->id,
+			     .folder = c->folder,
+			     .who = c->who,
+			     .dialled = c->dialled,
+			     .joining = c->joining,
+			     .addr = c->addr};
+	memcpy(up.hash, hash, sizeof(up.hash));
+	l->ops.up(l->ops.arg, &up);
 	return ERR_OK;
 }
 

@@ -35,27 +35,26 @@ static bool is_pattern(struct bytes m)
 	return true;
 }
 
-static void on_up(void *arg, uint64_t session, uint32_t folder, const struct device_id *who,
-		  bool dialled, bool joining, const uint8_t hash[NOISE_HASH], const char *addr)
+static void on_up(void *arg, const struct link_up *up)
 {
 	struct side *s = arg;
 
-	assert_int_equal(folder, s->folder);
-	assert_non_null(strchr(addr, ':'));
+	assert_int_equal(up->folder, s->folder);
+	assert_non_null(strchr(up->addr, ':'));
 	s->ups++;
 	assert_int_equal(s->ups,
 			 s->downs + 1); /* one session at a time, each ended before the next */
-	s->session = session;
-	s->up_who = *who;
-	s->last_dialled = dialled;
-	s->last_joining = joining;
-	memcpy(s->hash, hash, NOISE_HASH);
+	s->session = up->session;
+	s->up_who = up->who;
+	s->last_dialled = up->dialled;
+	s->last_joining = up->joining;
+	memcpy(s->hash, up->hash, NOISE_HASH);
 	if (s->send_on_up)
 		assert_int_equal(
-			link_send(s->link, session, LINK_CONTROL, world_pattern(42, 10), 10),
+			link_send(s->link, up->session, LINK_CONTROL, world_pattern(42, 10), 10),
 			ERR_OK);
 	if (s->close_on_up)
-		link_close(s->link, session, ERR_REFUSED);
+		link_close(s->link, up->session, ERR_REFUSED);
 }
 
 static void on_message(void *arg, uint64_t session, struct bytes m)
