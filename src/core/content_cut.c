@@ -164,11 +164,24 @@ bool content_is_gone(struct content *c, struct inode_id i)
 	       (view_stat(c->k.view, i, &a) != ERR_OK || a.nlink == 0);
 }
 
+/* The dot, clock and vector that a version was given, for good. */
+static enum err note_cut(struct content *c, struct step *s, struct work *w)
+{
+	size_t mark;
+	struct wr *j = step_entry(s, J_CUT, &mark);
+
+	if (j) {
+		wr_u64(j, w->no);
+		work_write_cut(j, w);
+		step_entry_end(s, mark);
+	}
+	return work_store(c->k.kv, w);
+}
+
 /* Turn what was written since the last version into one; nothing to do without. */
 enum err content_cut(struct content *c, struct step *s, struct file *f)
 {
 	struct work *w = f->active;
-	size_t mark;
 
 	if (!w || f->sealing) { /* the one being sealed comes first: finish_live() cuts again */
 		content_settle(c, f);
@@ -190,16 +203,31 @@ enum err content_cut(struct content *c, struct step *s, struct file *f)
 		return e;
 	outbox_reserve(c->k.outbox, s, &w->at);
 	w->cut = true;
-	struct wr *j = step_entry(s, J_CUT, &mark);
-	if (j) {
-		wr_u64(j, w->no);
-		work_write_cut(j, w);
-		step_entry_end(s, mark);
-	}
 	f->sealing = w;
 	f->active = NULL;
-	e = work_store(c->k.kv, w);
+	e = note_cut(c, s, w);
 	return e ? e : content_ask_to_seal(c, s, w);
+}
+
+/*
+ * Seal on what was cut before the restart.  What a power cut took may have been sealed and sent
+ * already; sealed again it is another record, which must not go out under the same dot.  Clock and
+ * vector stay those of the operation.
+ */
+enum err content_cut_again(struct content *c, struct step *s, struct file *f)
+{
+	struct work *w = f->sealing;
+	struct reserved fresh;
+
+	outbox_reserve(c->k.outbox, s, &fresh);
+	vector_unref(fresh.vec);
+	if (w->at.dot.inc != fresh.dot.inc) {
+		w->at.dot = fresh.dot;
+		enum err e = note_cut(c, s, w);
+		if (e)
+			return e;
+	}
+	return content_ask_to_seal(c, s, w);
 }
 
 static enum err seal_later(struct content *c, struct step *s, struct file *f,
@@ -300,12 +328,13 @@ static enum err replay_new(struct content *c, struct bytes body)
 	return e;
 }
 
-static enum err replay_cut(struct content *c, struct file *f, struct rd *r)
+static enum err replay_cut(struct content *c, struct file *f, uint64_t no, struct rd *r)
 {
 	uint64_t op, t;
-	struct work *w = f->active;
+	bool again = f->sealing && f->sealing->no == no;
+	struct work *w = again ? f->sealing : f->active;
 
-	if (!w || f->sealing)
+	if (!w || w->no != no || (f->sealing && !again))
 		return fail(ERR_DAMAGED);
 	enum err e = work_read_cut(r, w);
 	if (e)
@@ -313,7 +342,7 @@ static enum err replay_cut(struct content *c, struct file *f, struct rd *r)
 	outbox_clock(c->k.outbox, &op, &t); /* the dot is given: the next one is another */
 	outbox_set_clock(c->k.outbox, MAX(op, w->at.dot.op + 1), MAX(t, w->at.t));
 	f->sealing = w;
-	f->active = NULL;
+	f->active = again ? f->active : NULL;
 	return work_store(c->k.kv, w);
 }
 
@@ -337,7 +366,8 @@ static enum err replay_sealed(struct content *c, struct file *f, struct rd *r)
 	return e;
 }
 
-static enum err replay_one(struct content *c, struct file *f, uint8_t kind, struct rd *r)
+static enum err replay_one(struct content *c, struct file *f, uint64_t no, uint8_t kind,
+			   struct rd *r)
 {
 	struct work *w = f->active ? f->active : f->sealing;
 	uint64_t a = 0, b = 0, d = 0;
@@ -355,7 +385,7 @@ static enum err replay_one(struct content *c, struct file *f, uint8_t kind, stru
 		w->mtime_ns = (int64_t)rd_u64(r);
 		return work_store(c->k.kv, w);
 	case J_CUT:
-		return replay_cut(c, f, r);
+		return replay_cut(c, f, no, r);
 	case J_SEALED:
 		return replay_sealed(c, f, r);
 	case J_DISCARD:
@@ -388,6 +418,6 @@ enum err content_replay(struct content *c, uint8_t kind, struct bytes body)
 	struct file *f = content_file_of_work(c, no);
 	if (!f)
 		return fail(ERR_DAMAGED);
-	enum err e = replay_one(c, f, kind, &r);
+	enum err e = replay_one(c, f, no, kind, &r);
 	return !e && !rd_done(&r) ? fail(ERR_DAMAGED) : e;
 }

@@ -111,8 +111,10 @@ static bool build(struct node *n)
 	n->fetch = fetch_new(&fetch);
 	const struct content_config content = {n->kv, n->view, n->outbox, n->fetch};
 	n->content = n->outbox && n->fetch ? content_new(&content) : NULL;
-	n->reads = n->content ? reads_new(n->kv, n->content, n->fetch, n->config.read_timeout_ms)
-			      : NULL;
+	n->ahead = n->view && n->fetch ? ahead_new(n->kv, n->view, n->fetch) : NULL;
+	n->reads = n->content && n->ahead
+			   ? reads_new(n->content, n->fetch, n->ahead, n->config.read_timeout_ms)
+			   : NULL;
 	n->spread = n->log && n->roster ? spread_new(n->log, n->roster) : NULL;
 	return n->roster && n->reads && n->spread;
 }
@@ -138,6 +140,7 @@ void node_free(struct node *n)
 		return;
 	spread_free(n->spread);
 	reads_free(n->reads);
+	ahead_free(n->ahead);
 	content_free(n->content);
 	fetch_free(n->fetch);
 	outbox_free(n->outbox);
@@ -352,8 +355,12 @@ static enum err begin_incarnation(struct node *n)
 	uint64_t nonce = rng_u64(&n->rng);
 	size_t mark;
 
+	while (i && i->seq == 0) { /* one that published nothing is known to nobody else */
+		follows = i->follows;
+		i = log_find(n->log, follows.inc);
+	}
 	if (i)
-		follows.seq = i->seq;
+		follows = (struct where){i->inc, i->seq};
 	struct wr *w = step_entry(s, J_INC, &mark);
 	size_t start = w->len;
 	wr_u64(w, nonce);

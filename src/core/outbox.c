@@ -31,7 +31,7 @@ struct outbox {
 	uint32_t count, room;
 	uint64_t next_op, last_t;
 	struct step *step; /* of the open group */
-	size_t mark, count_at;
+	struct wr gathered; /* its records: others may write entries meanwhile */
 	uint32_t in_group;
 	uint64_t group;
 	bool stirred, busy;
@@ -71,6 +71,7 @@ void outbox_free(struct outbox *o)
 	for (uint32_t k = 0; k < o->count; k++)
 		item_fini(&o->items[k]);
 	vector_unref(o->bundle_vec);
+	wr_fini(&o->gathered);
 	free(o->items);
 	free(o);
 }
@@ -195,15 +196,8 @@ static enum err emit(void *arg, struct record *r)
 	r->vec = log_seen(o->log);
 	if (!o->in_group)
 		o->group = r->t;
-	struct wr *w = &s->acts->journal;
-	if (!o->in_group) {
-		w = step_entry(s, J_RECORDS, &o->mark);
-		vector_encode(w, r->vec);
-		o->count_at = w->len;
-		wr_u32(w, 0);
-	}
 	o->in_group++;
-	record_encode(w, r);
+	record_encode(&o->gathered, r);
 	return put_out(o, r, o->group);
 }
 
@@ -217,16 +211,23 @@ void outbox_begin(struct outbox *o, struct step *s)
 	assert(!o->step);
 	o->step = s;
 	o->in_group = 0;
+	wr_reset(&o->gathered);
 }
 
 enum err outbox_end(struct outbox *o)
 {
 	struct step *s = o->step;
+	size_t mark;
 
 	o->step = NULL;
+	if (o->gathered.bad)
+		return fail(ERR_NOMEM);
 	if (o->in_group) {
-		wr_patch_u32(&s->acts->journal, o->count_at, o->in_group);
-		step_entry_end(s, o->mark);
+		struct wr *w = step_entry(s, J_RECORDS, &mark);
+		vector_encode(w, log_seen(o->log));
+		wr_u32(w, o->in_group);
+		wr_bytes(w, wr_view(&o->gathered));
+		step_entry_end(s, mark);
 	}
 	return step_sound(s);
 }
