@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * mount.c - one mount being served: the session, its threads, and their end
+ * mount.c - one mount being served: the session, what it asks of the kernel, its end
  *
- * A fixed set of threads waits in read(2) on the descriptor; the one that the kernel wakes carries
- * the request to its answer.  None of them ever waits for the network, so a small set serves any
- * number of parked reads.  They block all signals: those are the program's.
- *
- * The end comes in two ways.  Unmounted: every read gives ENODEV, the last thread out calls gone().
- * Stopped: the threads are cancelled, which is allowed only while they wait for a request, so that
- * each request is answered first.  Closing the descriptor then ends the kernel's side.
+ * The crew's threads carry each request to its answer.  None of them ever waits for the network,
+ * so a few serve any number of parked reads.
  *
  * The reply to INIT passes through our hands, because this version of libfuse does not pass on all
  * that the kernel offers: parallel lookups in a directory, and leaving set-id bits to us (or else
@@ -16,26 +11,20 @@
  */
 #include "front/mount.h"
 #include "front/attrs.h"
+#include "front/crew.h"
 #include "front/entries.h"
 #include "front/handles.h"
 #include "front/listing.h"
 #include "front/parked.h"
 #include "sys/report.h"
 #include <linux/fuse.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define THREADS 12
 #define BACKGROUND 4096 /* read-ahead in flight; the library's 12 would let absent files block */
 #define READAHEAD (1u << 20)
 
-struct mount_pool {
-	pthread_mutex_t lock;
-	pthread_t thread[THREADS];
-	unsigned started, running; /* under lock */
-	bool stopping; /* under lock */
+struct mount_session {
 	uint64_t init_unique; /* of the INIT request; 0: answered */
 	uint32_t init_flags; /* that the kernel offered */
 	void (*gone)(void *arg, struct mount *m);
@@ -53,8 +42,8 @@ static ssize_t io_read(int fd, void *buf, size_t len, void *arg)
 		const struct fuse_in_header *h = buf;
 		if (h->opcode == FUSE_INIT) { /* the first request, and alone */
 			const struct fuse_init_in *in = (const void *)(h + 1);
-			m->pool->init_flags = in->flags;
-			m->pool->init_unique = h->unique;
+			m->link->init_flags = in->flags;
+			m->link->init_unique = h->unique;
 		}
 	}
 	return n;
@@ -65,12 +54,12 @@ static ssize_t io_writev(int fd, struct iovec *iov, int count, void *arg)
 	struct mount *m = arg;
 	const struct fuse_out_header *h = iov[0].iov_base;
 
-	if (m->pool->init_unique && h->unique == m->pool->init_unique && !h->error && count > 1 &&
+	if (m->link->init_unique && h->unique == m->link->init_unique && !h->error && count > 1 &&
 	    iov[1].iov_len >= offsetof(struct fuse_init_out, max_background)) {
 		struct fuse_init_out *out = iov[1].iov_base;
-		out->flags |= m->pool->init_flags &
+		out->flags |= m->link->init_flags &
 			      (FUSE_PARALLEL_DIROPS | (uint32_t)FUSE_HANDLE_KILLPRIV_V2);
-		m->pool->init_unique = 0;
+		m->link->init_unique = 0;
 	}
 	return writev(fd, iov, count);
 }
@@ -161,80 +150,12 @@ static int forget(void *arg, uint64_t nodeid, const char *name, size_t len)
 	return fuse_lowlevel_notify_inval_inode(m->session, nodeid, -1, 0);
 }
 
-/* ---- threads ---- */
-
-static void free_buffer(void *arg)
-{
-	struct fuse_buf *buf = arg;
-
-	free(buf->mem);
-}
-
-static void serve(struct mount *m)
-{
-	struct fuse_buf buf = {.mem = NULL};
-
-	pthread_cleanup_push(free_buffer, &buf);
-	while (!fuse_session_exited(m->session)) {
-		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
-		int n = fuse_session_receive_buf(m->session, &buf);
-		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-		if (n == -EINTR || n == -EAGAIN)
-			continue;
-		if (n <= 0)
-			break; /* unmounted, or aborted */
-		fuse_session_process_buf(m->session, &buf);
-	}
-	pthread_cleanup_pop(1);
-}
-
-static void *mount_thread(void *arg)
+static void on_ended(void *arg)
 {
 	struct mount *m = arg;
-	struct mount_pool *p = m->pool;
 
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	serve(m);
-	fuse_session_exit(m->session);
-	pthread_mutex_lock(&p->lock);
-	bool last = --p->running == 0 && !p->stopping;
-	pthread_mutex_unlock(&p->lock);
-	if (last && p->gone)
-		p->gone(p->gone_arg, m);
-	return NULL;
-}
-
-/* running counts all from the start: none may be the last while others are being made. */
-static enum err start_threads(struct mount *m)
-{
-	struct mount_pool *p = m->pool;
-	sigset_t all, old;
-	int failed = 0;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	p->running = THREADS;
-	while (p->started < THREADS && !failed) {
-		failed = pthread_create(&p->thread[p->started], NULL, mount_thread, m);
-		p->started += !failed;
-	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return failed ? fail(ERR_NOMEM) : ERR_OK;
-}
-
-static void stop_threads(struct mount *m)
-{
-	struct mount_pool *p = m->pool;
-
-	pthread_mutex_lock(&p->lock);
-	p->stopping = true;
-	pthread_mutex_unlock(&p->lock);
-	fuse_session_exit(m->session);
-	for (unsigned k = 0; k < p->started; k++)
-		pthread_cancel(p->thread[k]);
-	for (unsigned k = 0; k < p->started; k++)
-		pthread_join(p->thread[k], NULL);
-	p->started = 0;
+	if (m->link->gone)
+		m->link->gone(m->link->gone_arg, m);
 }
 
 /* ---- life ---- */
@@ -247,9 +168,7 @@ static void mount_free(struct mount *m)
 		fuse_session_destroy(m->session);
 	parked_free(m->parked);
 	nodes_free(m->nodes);
-	if (m->pool)
-		pthread_mutex_destroy(&m->pool->lock);
-	free(m->pool);
+	free(m->link);
 	free(m->dir);
 	free(m);
 }
@@ -294,13 +213,12 @@ enum err mount_serve(struct host *h, int take_fd, const char *dir, const struct 
 		m->uid = o->uid;
 		m->gid = o->gid;
 		m->dir = strdup(dir);
-		m->pool = calloc(1, sizeof(*m->pool));
-		if (m->pool) {
-			pthread_mutex_init(&m->pool->lock, NULL);
-			m->pool->gone = gone;
-			m->pool->gone_arg = arg;
+		m->link = calloc(1, sizeof(*m->link));
+		if (m->link) {
+			m->link->gone = gone;
+			m->link->gone_arg = arg;
 		}
-		e = m->dir && m->pool ? new_session(m, take_fd) : fail(ERR_NOMEM);
+		e = m->dir && m->link ? new_session(m, take_fd) : fail(ERR_NOMEM);
 		taken = !e;
 	}
 	if (!e)
@@ -310,8 +228,10 @@ enum err mount_serve(struct host *h, int take_fd, const char *dir, const struct 
 						 .read_again = on_read_again,
 						 .notify = on_notify,
 						 .stale = on_stale};
+		const struct crew_config crew = {
+			.session = m->session, .ended = on_ended, .arg = m};
 		host_set_front(h, &front);
-		e = start_threads(m);
+		e = crew_start(&crew, &m->crew);
 	}
 	if (!taken)
 		close(take_fd);
@@ -351,7 +271,7 @@ static void close_handle(void *arg, struct handle *h)
 
 void mount_stop(struct mount *m)
 {
-	stop_threads(m);
+	crew_stop(m->crew);
 	parked_stop(m->parked);
 	host_set_front(m->host, NULL);
 	/* An unmount in force leaves handles open; their last writes are versions, too. */

@@ -11,6 +11,7 @@
 #include "front/notify.h"
 #include <fuse_lowlevel.h>
 
+struct crew;
 struct parked;
 struct mount {
 	struct host *host;
@@ -22,7 +23,8 @@ struct mount {
 	uint32_t uid, gid;
 	uint64_t own; /* atomic: this device's incarnation, as seen in ids of its inodes; 0 */
 	char *dir;
-	struct mount_pool *pool; /* mount.c: threads, end of the session */
+	struct mount_session *link; /* mount.c: to the kernel, and who wants to hear of the end */
+	struct crew *crew;
 };
 
 /* How long the kernel may believe what it is told: for ever, since it is told of each change. */

@@ -34,7 +34,7 @@ def writer(out, seed, start):
         line = f"{what} {name} {other} {step} {size}"
         os.write(out, f"? {line}\n".encode())
         try:
-            perform(what, name, other, step, size)
+            done = perform(what, name, other, step, size)
         except FileNotFoundError:
             os.write(out, b"= \n")
             continue
@@ -42,6 +42,9 @@ def writer(out, seed, start):
             if e.errno in (errno.ENOTCONN, errno.ECONNABORTED, errno.ESTALE, errno.EIO):
                 os._exit(0)
             raise
+        if done < size:  # the daemon died between two parts of it
+            os.write(out, f"? {line} {done}\n".encode())
+            os._exit(0)
         os.write(out, b"! \n")
 
 
@@ -50,6 +53,7 @@ def block(step, size):
 
 
 def perform(what, name, other, step, size):
+    """Bytes written, or size where nothing is."""
     if what == "append":
         fd = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     elif what == "overwrite":
@@ -63,10 +67,10 @@ def perform(what, name, other, step, size):
             os.rename(name, other)
         else:
             os.truncate(name, size)
-        return
+        return size
     try:
-        assert os.write(fd, block(step, size)) == size
-        if what == "replace":
+        done = os.write(fd, block(step, size))
+        if what == "replace" and done == size:
             os.rename("temporary", name)
     finally:
         # What a failing close says was said by write already.
@@ -74,11 +78,12 @@ def perform(what, name, other, step, size):
             os.close(fd)
         except OSError:
             pass
+    return done
 
 
 def model(tree, line):
     """What an operation makes of the tree."""
-    what, name, other, step, size = line.split()
+    what, name, other, step, size = line.split()[:5]
     size = int(size)
     data = block(int(step), size)
     tree = dict(tree)
@@ -99,12 +104,19 @@ def model(tree, line):
 
 
 def half_done(tree, line):
-    """States an operation under way may leave: it is several calls."""
-    states = [tree, model(tree, line)]
-    what, name = line.split()[:2]
-    if what == "append" and name not in tree:
-        states.append(dict(tree, **{name: b""}))
-    return states
+    """States an operation under way may leave: it is several calls, and the kernel cuts a write
+    at page ends into several requests.  A sixth word: so many bytes were acknowledged."""
+    what, name, _, step, size, *short = line.split()
+    if name not in tree and what not in ("append", "replace"):
+        return [tree]  # it was about to fail
+    if what not in ("append", "overwrite"):
+        return [tree, model(tree, line)]
+    old, data = tree.get(name, b""), block(int(step), int(size))
+    at = len(old) if what == "append" else 0
+    cuts = list(range(4096 - at % 4096, len(data), 4096)) + [len(data)]
+    states = [dict(tree, **{name: old[:at] + data[:c] + old[at + c:]}) for c in cuts
+              if not short or c >= int(short[0])]
+    return states if short else [tree, dict(tree, **{name: old})] + states
 
 
 def observed(where):
