@@ -22,6 +22,7 @@ struct node {
 	struct outbox *outbox;
 	struct fetch *fetch;
 	struct content *content;
+	struct ahead *ahead;
 	struct reads *reads;
 	struct spread *spread;
 	struct folder_keys keys;

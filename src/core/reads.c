@@ -20,9 +20,9 @@ struct failure {
 	int64_t wall_ms;
 };
 struct reads {
-	struct kv *kv;
 	struct content *content;
 	struct fetch *fetch;
+	struct ahead *siblings;
 	uint64_t timeout_usec, due;
 	struct parked *first, *last;
 	uint32_t count;
@@ -32,15 +32,15 @@ struct reads {
 	struct piece ahead[NODE_PIECES_MAX];
 };
 
-struct reads *reads_new(struct kv *kv, struct content *c, struct fetch *f, uint32_t timeout_ms)
+struct reads *reads_new(struct content *c, struct fetch *f, struct ahead *a, uint32_t timeout_ms)
 {
 	struct reads *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return NULL;
-	r->kv = kv;
 	r->content = c;
 	r->fetch = f;
+	r->siblings = a;
 	r->timeout_usec = (uint64_t)timeout_ms * 1000;
 	r->due = UINT64_MAX;
 	return r;
@@ -146,20 +146,26 @@ static enum err park(struct reads *r, struct step *s, const struct event *ev, st
 	return ERR_AGAIN;
 }
 
-/* Want what a reader in order will read next; nobody waits for it. */
-static enum err fetch_ahead(struct reads *r, const struct event *ev)
+/* Want what a reader in order will read next, of this file and of those beside it; nobody waits. */
+static enum err fetch_ahead(struct reads *r, const struct event *ev, struct inode_id inode,
+			    bool absent)
 {
 	uint64_t from = 0;
 	uint64_t len = content_ahead(r->content, ev->read.file, ev->read.off, ev->read.len, &from);
 
-	if (!len || !fetch_peers(r->fetch))
+	enum err e = ERR_OK;
+	if (!fetch_peers(r->fetch))
 		return ERR_OK;
+	if (ev->read.off == 0)
+		e = ahead_read(r->siblings, inode, absent);
+	if (!len || e)
+		return e;
 	struct sink sink = {.pieces = r->ahead,
 			    .max = NODE_PIECES_MAX,
 			    .missing = r->missing,
 			    .missing_max = NODE_PIECES_MAX};
 	struct content_range range = {.file = ev->read.file, .off = from, .len = len};
-	enum err e = content_map(r->content, &range, &sink);
+	e = content_map(r->content, &range, &sink);
 	for (uint32_t k = 0; k < sink.missing_count && !e; k++)
 		e = fetch_want(r->fetch, &sink.missing[k], false, (struct waiter){WAITER_NONE, 0});
 	return e == ERR_FULL ? ERR_OK : e;
@@ -190,7 +196,7 @@ enum err reads_read(struct reads *r, struct step *s, struct event *ev)
 		ev->read.len = (uint32_t)sink.len;
 		ev->read.more = sink.full;
 	}
-	enum err e2 = fetch_ahead(r, ev);
+	enum err e2 = fetch_ahead(r, ev, range.inode, sink.missing_count > 0);
 	return e ? e : e2;
 }
 

@@ -9,6 +9,7 @@
 #ifndef READS_H
 #define READS_H
 
+#include "core/ahead.h"
 #include "core/content.h"
 
 #define READS_ALONE_USEC (900u * 1000)
@@ -16,7 +17,7 @@
 #define READS_FAILURES 256 /* the last ones are remembered, for status */
 
 struct reads;
-struct reads *reads_new(struct kv *kv, struct content *c, struct fetch *f, uint32_t timeout_ms);
+struct reads *reads_new(struct content *c, struct fetch *f, struct ahead *a, uint32_t timeout_ms);
 void reads_free(struct reads *r); /* accepts NULL */
 /* EV_READ: fill in the pieces, or park (ERR_AGAIN). */
 enum err reads_read(struct reads *r, struct step *s, struct event *ev) MUST_USE;
