@@ -8,6 +8,7 @@ left behind; daemons are ended by the process ids they told.
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import socket
@@ -94,11 +95,15 @@ class Device:
         self.dir = os.path.join(top, "mnt-" + name)
         self.port = free_port()
         self.log = os.path.join(self.home, "data", "daemon.log")
+        self.leaks = os.path.join(top, "leaks")
+        write(self.leaks, b"leak:fuse_session_mount\n")  # libfuse's own, in a build that looks
         self.run("init", "--name", name, "--listen", f"127.0.0.1:{self.port}")
 
     def run(self, *args, code=0, timeout=60):
         """A peerfs command; its output.  code: what it must exit with (None: whatever)."""
-        p = subprocess.run([PEERFS, *args], env=dict(os.environ, PEERFS_HOME=self.home),
+        environ = dict(os.environ, PEERFS_HOME=self.home)
+        environ["LSAN_OPTIONS"] = "print_suppressions=0:suppressions=" + self.leaks
+        p = subprocess.run([PEERFS, *args], env=environ,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                            stdin=subprocess.DEVNULL, timeout=timeout, check=False)
         self.error = p.stderr
@@ -145,8 +150,11 @@ class Device:
     def kill(self):
         """As a crash: the mount is left behind, dead."""
         pid = self.pid()
-        os.kill(pid, signal.SIGKILL)
-        eventually(lambda: self.ended(pid), what="its end")
+        handle = os.pidfd_open(pid)
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        ready, _, _ = select.select([handle], [], [], 20)  # all of its threads are gone
+        os.close(handle)
+        assert ready and self.ended(pid)
 
     @staticmethod
     def ended(pid):
@@ -221,8 +229,24 @@ def run(*cases):
                         print(f"--- {d.name}\n" + "".join(f.readlines()[-30:]), flush=True)
         for d in made:
             end(d)
+            if broken(d):
+                failed += 1
+                print(f"FAIL: {case.__name__}: {d.name}'s daemon ended in disgrace", flush=True)
         shutil.rmtree(top, ignore_errors=True)
     sys.exit(1 if failed else 0)
+
+
+def broken(device):
+    """Whether the log tells of an assertion, or of what a sanitizer found; it is shown."""
+    if not os.path.exists(device.log):
+        return False
+    with open(device.log, encoding="utf-8", errors="replace") as f:
+        text = f.read()
+    for word in ("Assertion", "Sanitizer", "runtime error:"):
+        if word in text:
+            print(text[max(0, text.index(word) - 500):][:6000], flush=True)
+            return True
+    return False
 
 
 def end(device):
