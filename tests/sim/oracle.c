@@ -34,6 +34,7 @@ struct before { /* how a node ended */
 };
 struct oracle {
 	struct map *plain;
+	struct map *dots; /* dot -> hash of the record that travels under it */
 	struct seen *bundles;
 	uint32_t bundles_count, bundles_room;
 	struct closed *closed;
@@ -46,7 +47,8 @@ void oracle_init(struct world *w)
 	w->oracle = calloc(1, sizeof(*w->oracle));
 	assert(w->oracle);
 	w->oracle->plain = map_new();
-	assert(w->oracle->plain);
+	w->oracle->dots = map_new();
+	assert(w->oracle->plain && w->oracle->dots);
 }
 
 void oracle_fini(struct world *w)
@@ -60,6 +62,7 @@ void oracle_fini(struct world *w)
 	free(o->bundles);
 	free(o->closed);
 	map_free(o->plain);
+	map_free(o->dots);
 	free(o);
 }
 
@@ -264,6 +267,29 @@ static struct vector *vector_after(const struct vector *before, const struct vec
 	return v;
 }
 
+/* A dot is one record, however often it travels, and had seen the same each time. */
+static void check_dots(struct simnode *n, const struct seen *b)
+{
+	struct map *dots = n->w->oracle->dots;
+
+	for (uint32_t k = 0; k < b->b->count; k++) {
+		const struct record *r = &b->b->records[k];
+		struct bytes dot = {(const uint8_t *)&r->dot, sizeof(r->dot)}, had;
+		struct wr w = {0};
+		struct hash h;
+		record_encode(&w, r);
+		vector_encode(&w, b->vec);
+		hash_blake(wr_view(&w), &h);
+		wr_fini(&w);
+		if (map_get(dots, dot, &had) && !bytes_equal(had, BYTES_OF(h.b)))
+			world_fail(n->w, "node %u: two records under one dot %llx.%llu, kind %u",
+				   n->no, (unsigned long long)r->dot.inc,
+				   (unsigned long long)r->dot.op, r->kind);
+		if (map_put(dots, dot, BYTES_OF(h.b)))
+			abort();
+	}
+}
+
 void oracle_bundle(struct simnode *n, struct bytes raw)
 {
 	struct oracle *o = n->w->oracle;
@@ -291,6 +317,7 @@ void oracle_bundle(struct simnode *n, struct bytes raw)
 						       .vec = vector_after(before, b->head.delta),
 						       .node = n->no,
 						       .at = simdisk_payload_at(&n->disk)};
+	check_dots(n, &o->bundles[o->bundles_count - 1]);
 }
 
 /* ---- restarts ---- */
@@ -346,6 +373,61 @@ static bool conflict(void *arg, enum conflict_kind kind, const struct shown *s)
 	return true;
 }
 
+static void say_leaf(struct world *w, uint32_t node, const struct leaf *l)
+{
+	struct hash h;
+
+	hash_blake((struct bytes){l->content, l->content_len}, &h);
+	world_say(w,
+		  "node %u: /%s kind %d type %d id %llx.%llu file %llx.%llu version %llx.%llu "
+		  "mode %o content %zu %02x%02x%s%s",
+		  node, l->path, (int)l->s.kind, (int)l->s.type, (unsigned long long)l->s.id.inc,
+		  (unsigned long long)l->s.id.op, (unsigned long long)l->s.file.inc,
+		  (unsigned long long)l->s.file.op, (unsigned long long)l->s.version.inc,
+		  (unsigned long long)l->s.version.op, l->mode, l->content_len, h.b[0], h.b[1],
+		  l->s.kept ? " kept" : "", l->s.suffixed ? " suffixed" : "");
+}
+
+/* All that was ever said of an inode, for whoever looks for the bug. */
+static void say_records(struct world *w, struct inode_id id)
+{
+	const struct oracle *o = w->oracle;
+
+	for (uint32_t k = 0; w->o.verbose && k < o->bundles_count; k++) {
+		const struct seen *b = &o->bundles[k];
+		for (uint32_t j = 0; j < b->b->count; j++) {
+			const struct record *r = &b->b->records[j];
+			if (!inode_equal(r->inode, id))
+				continue;
+			world_say(w,
+				  "  %llx.%llu kind %u dot %llx.%llu t %llx in %llx.%llu node %u",
+				  (unsigned long long)id.inc, (unsigned long long)id.op, r->kind,
+				  (unsigned long long)r->dot.inc, (unsigned long long)r->dot.op,
+				  (unsigned long long)r->t, (unsigned long long)b->b->head.inc,
+				  (unsigned long long)b->b->head.seq, b->node);
+			if (r->kind == REC_LINK)
+				world_say(w, "      link %llx.%llx.%llx %s %.*s%s",
+					  (unsigned long long)r->link.name.t,
+					  (unsigned long long)r->link.name.inc,
+					  (unsigned long long)r->link.name.h,
+					  r->link.has_place ? "at" : "removed",
+					  (int)r->link.place.name.len,
+					  (const char *)r->link.place.name.at,
+					  r->link.pinned ? " pinned" : "");
+			for (uint32_t i = 0; r->kind == REC_CONTENT && i < r->content.bases_count;
+			     i++)
+				world_say(w, "      base %llx.%llu%s",
+					  (unsigned long long)r->content.bases[i].inc,
+					  (unsigned long long)r->content.bases[i].op,
+					  r->content.dropped ? " dropped" : "");
+			for (uint32_t i = 0; b->vec && i < b->vec->count; i++)
+				world_say(w, "      saw %llx.%llu",
+					  (unsigned long long)b->vec->at[i].inc,
+					  (unsigned long long)b->vec->at[i].seq);
+		}
+	}
+}
+
 static void tell_difference(struct world *w, uint32_t other, const char *what)
 {
 	struct tree a, b;
@@ -361,6 +443,12 @@ static void tell_difference(struct world *w, uint32_t other, const char *what)
 		const struct leaf *m = tree_find(k < a.count ? &b : &a, l->path);
 		if (m && memcmp(&l->sum, &m->sum, sizeof(l->sum)) == 0)
 			continue;
+		say_leaf(w, k < a.count ? 0 : other, l);
+		say_records(w, l->s.file);
+		if (m)
+			say_leaf(w, k < a.count ? other : 0, m);
+		if (m && !inode_equal(m->s.file, l->s.file))
+			say_records(w, m->s.file);
 		world_fail(w, "%s of nodes 0 and %u differ: /%s %s", what, other, l->path,
 			   m ? "is not the same" : "is on one of them only");
 	}

@@ -13,8 +13,6 @@
 #include "simnode.h"
 #include <stdlib.h>
 
-#define NEIGHBOURS 3 /* in a large world, besides the ring */
-
 static void connect_later(struct world *w, uint32_t a, uint32_t b)
 {
 	struct timer *t = world_timer(w, TIMER_CONNECT, world_about(w, SIM_SECOND / 2));
@@ -23,27 +21,12 @@ static void connect_later(struct world *w, uint32_t a, uint32_t b)
 	t->b = b;
 }
 
-static void link_pair(struct world *w, uint32_t a, uint32_t b)
-{
-	if (a == b || w->linked[a][b])
-		return;
-	w->linked[a][b] = w->linked[b][a] = true;
-	connect_later(w, MIN(a, b), MAX(a, b));
-}
-
-/* Small worlds are a mesh; in large ones each knows the first and a few. */
+/* A full mesh: nobody fetches through another (design.md section 8). */
 void simnet_init(struct world *w)
 {
-	for (uint32_t a = 0; a < w->count; a++) {
-		for (uint32_t b = 0; b < a && w->count <= 8; b++)
-			link_pair(w, a, b);
-		if (w->count <= 8)
-			continue;
-		link_pair(w, a, 0);
-		link_pair(w, a, (a + 1) % w->count);
-		for (uint32_t k = 0; k < NEIGHBOURS; k++)
-			link_pair(w, a, (uint32_t)rng_below(&w->rng, w->count));
-	}
+	for (uint32_t a = 0; a < w->count; a++)
+		for (uint32_t b = 0; b < a; b++)
+			connect_later(w, b, a);
 }
 
 static void queued_free(struct queued *q)

@@ -136,10 +136,12 @@ static void carry(struct simnode *n, struct action *a)
 	case ACT_REPORT:
 		world_say(n->w, "node %u reports: %s", n->no, a->report.text);
 		break;
+	case ACT_JOINED: /* the invitation is used up: what it brought must not be lost */
+		n->sync = true;
+		break;
 	case ACT_NOTIFY:
 	case ACT_NEW_DATA:
 	case ACT_KEEP:
-	case ACT_JOINED:
 		break;
 	}
 }
@@ -162,6 +164,10 @@ enum err simnode_step(struct simnode *n, struct event *ev)
 	world_trace(w, n->acts.journal.at, n->acts.journal.len);
 	if (n->acts.journal.len)
 		simdisk_append(&n->disk, wr_view(&n->acts.journal));
+	if (ev->kind == EV_JOIN || ev->kind == EV_ADMIT || ev->kind == EV_INVITE)
+		n->sync = true; /* a member that its admin forgets could never come back */
+	if (ev->kind == EV_BUNDLE_SEALED && !w->o.unsynced)
+		n->sync = true; /* what was sent is not made again in another bundle */
 	if (grave(ev, e))
 		world_fail(w, "node %u: event %d: %s", n->no, (int)ev->kind, err_text(e));
 	for (uint32_t k = 0; k < n->acts.count && !w->failed; k++) {
@@ -173,6 +179,11 @@ enum err simnode_step(struct simnode *n, struct event *ev)
 		return e;
 	oracle_step(n);
 	tick_later(n);
+	if (n->sync) {
+		simdisk_sync(&n->disk);
+		oracle_synced(n);
+		n->sync = false;
+	}
 	if (n->joining && node_is_member(n->node)) {
 		n->joining = false;
 		world_say(w, "node %u is a member", n->no);
@@ -259,7 +270,8 @@ void simnode_start(struct simnode *n)
 		return;
 	n->life++;
 	n->tick_at = UINT64_MAX;
-	n->stopping = false;
+	n->stopping = n->sync = false;
+	n->joining = n->no > 0; /* until it shows that it is a member */
 	rng_bytes(&n->w->rng, n->config.seed, sizeof(n->config.seed));
 	rows_begin(n, &journal, &piece);
 	n->node = node_new(n->kv, &n->config);

@@ -19,12 +19,19 @@
 #define JOIN_LIMIT (20 * 60 * SIM_SECOND)
 #define HEAL_LIMIT (10 * 60 * SIM_SECOND)
 #define READ_LIMIT (10 * 60 * SIM_SECOND)
+#define MEET (10 * SIM_SECOND) /* in this time all that may be connected are */
 #define SILENCE (90 * SIM_SECOND)
 #define STEPS_MAX UINT64_C(3000000) /* of all nodes: more is a storm */
 
 enum heal { HEAL_CUTS = 1 };
 
 /* ---- telling ---- */
+
+static void tell_birth(void *arg, enum err e, const char *file, int line)
+{
+	(void)arg;
+	printf("    %s:%d: %s\n", file, line, err_text(e));
+}
 
 void world_fail(struct world *w, const char *format, ...)
 {
@@ -39,6 +46,8 @@ void world_fail(struct world *w, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(w->why + n, sizeof(w->why) - (size_t)n, format, args);
 	va_end(args);
+	if (w->o.verbose)
+		err_trail(tell_birth, NULL);
 }
 
 void world_say(const struct world *w, const char *format, ...)
@@ -469,6 +478,7 @@ static void liveness(struct world *w)
 		(void)world_converged(w, why, sizeof(why));
 		world_fail(w, "has not converged: %s", why);
 	}
+	(void)run(w, MEET, NULL);
 }
 
 /* Once converged, nobody writes any more, whatever time passes. */

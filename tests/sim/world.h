@@ -45,6 +45,7 @@ struct options {
 	uint64_t seed;
 	uint32_t nodes, steps; /* 0: as the seed says */
 	bool verbose;
+	bool unsynced; /* own bundles leave before they are synced */
 };
 struct faults { /* what this seed turns on */
 	uint64_t delay_usec; /* of a message, at most */
@@ -83,7 +84,8 @@ struct simnode {
 	struct snapshot snap;
 	struct kv *kv;
 	struct node *node; /* NULL: down */
-	bool stopping, joining; /* joining: it asks to be let in when it meets node 0 */
+	bool stopping, joining, sync; /* joining: it asks to be let in when it meets node 0;
+				    sync: after this step */
 	uint8_t secret[32];
 	enum role role;
 	int64_t skew_ms;
@@ -126,7 +128,6 @@ struct world {
 	struct session *sessions;
 	uint32_t sessions_count, sessions_room;
 	uint64_t sessions_made;
-	bool linked[SIM_NODES_MAX][SIM_NODES_MAX]; /* whether two ever connect */
 	bool cut[SIM_NODES_MAX][SIM_NODES_MAX]; /* [from][to]: nothing passes */
 	bool healed; /* no more faults */
 	bool quiet; /* no more users */
