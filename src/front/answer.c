@@ -77,7 +77,9 @@ static void fill(const struct mount *m, const struct knode *k, const struct node
 	ret->st_blksize = MOUNT_BLOCK;
 	ret->st_mtim = from_ns(s->mtime_ns);
 	ret->st_ctim = from_ns(s->ctime_ns);
-	ret->st_atim = k->has_atime ? from_ns(k->atime_ns) : ret->st_mtim;
+	ret->st_atim = ret->st_mtim;
+	if (__atomic_load_n(&k->has_atime, __ATOMIC_ACQUIRE))
+		ret->st_atim = from_ns(__atomic_load_n(&k->atime_ns, __ATOMIC_RELAXED));
 }
 
 enum err answer_stat(struct mount *m, struct knode *k, struct stat *ret)

@@ -116,8 +116,9 @@ static enum err set_rest(fuse_req_t req, struct knode *k, uint64_t file, const s
 	}
 	if (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW)) {
 		bool now = to_set & FUSE_SET_ATTR_ATIME_NOW;
-		k->atime_ns = now ? now_ns() : to_ns(attr->st_atim);
-		k->has_atime = true;
+		int64_t ns = now ? now_ns() : to_ns(attr->st_atim);
+		__atomic_store_n(&k->atime_ns, ns, __ATOMIC_RELAXED);
+		__atomic_store_n(&k->has_atime, true, __ATOMIC_RELEASE);
 	}
 	if (e || (!ev.setattr.set_mode && !ev.setattr.set_owner && !ev.setattr.set_mtime))
 		return e;

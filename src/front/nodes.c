@@ -600,7 +600,7 @@ bool nodes_attr_due(struct nodes *t, struct inode_id inode)
 	pthread_mutex_lock(&t->lock);
 	struct knode *k = find_inode(t, inode);
 	if (k) {
-		k->plain = false;
+		__atomic_store_n(&k->plain, false, __ATOMIC_RELAXED);
 		k->tries = 0;
 		due_node(t, k);
 	}
@@ -674,15 +674,6 @@ bool nodes_name_wrong(struct nodes *t, uint64_t parent, struct bytes name, struc
 		name_free(t, n);
 	pthread_mutex_unlock(&t->lock);
 	return wrong;
-}
-
-void nodes_changed_mode(struct nodes *t, struct inode_id inode)
-{
-	pthread_mutex_lock(&t->lock);
-	struct knode *k = find_inode(t, inode);
-	if (k)
-		k->plain = false;
-	pthread_mutex_unlock(&t->lock);
 }
 
 void nodes_counts(struct nodes *t, struct nodes_counts *ret)

@@ -29,7 +29,7 @@ struct handle;
 struct knode {
 	uint64_t nodeid;
 	struct inode_id inode;
-	/* all below under the lock of nodes, but for atime, which only requests on it touch */
+	/* all below under the lock of nodes, but for plain and atime, which are atomic */
 	uint64_t lookups; /* entries given to the kernel and not forgotten */
 	struct handle *open; /* handles, newest first */
 	struct kname *names;
@@ -127,8 +127,6 @@ bool nodes_take_due(struct nodes *t, struct nodes_due *ret);
 /* Whether the kernel has that name and it leads to another node than inode's; if so the name is
  * struck from the table.  inode {0, 0}: nothing is shown there. */
 bool nodes_name_wrong(struct nodes *t, uint64_t parent, struct bytes name, struct inode_id inode);
-
-void nodes_changed_mode(struct nodes *t, struct inode_id inode); /* plain is not known any more */
 
 struct nodes_counts {
 	uint64_t nodes, names, handles, due;

@@ -192,6 +192,28 @@ def sparse(_):
 
 
 @case
+def scattered_writes(_):
+    """Thousands of small writes out of order, two files in turn: reads see each of them."""
+    import random as chance
+    size = 60_000
+    want = [bytearray(size), bytearray(size)]
+    fds = [os.open(name, os.O_RDWR | os.O_CREAT) for name in ("s0", "s1")]
+    places = list(range(0, size, 7))
+    chance.Random(1).shuffle(places)
+    for k, at in enumerate(places):
+        data = bytes([1 + (at + k) % 255]) * 3
+        want[k % 2][at:at + 3] = data
+        os.pwrite(fds[k % 2], data, at)
+    for fd, expected in zip(fds, want):
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        end = os.fstat(fd).st_size
+        got = os.pread(fd, size, 0)
+        assert len(got) == end
+        assert got == bytes(expected[:end]), [k for k in range(end) if got[k] != expected[k]][:3]
+        os.close(fd)
+
+
+@case
 def directories(_):
     os.mkdir("d")
     fails(errno.EEXIST, os.mkdir, "d")
