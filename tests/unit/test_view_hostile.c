@@ -104,7 +104,7 @@ static void ask_all(struct fix *f, struct rng *r)
 	struct shown s;
 	struct view_attr a;
 	struct hash h;
-	char path[8192];
+	static char path[8192];
 
 	for (int k = 0; k < 20; k++) {
 		struct inode_id i = any_inode(r);
