@@ -121,15 +121,13 @@ static void free_buffer(void *arg)
 	free(buf->mem);
 }
 
-static void serve(struct crew *c)
+static void serve(struct crew *c, struct fuse_buf *buf)
 {
-	struct fuse_buf buf = {.mem = NULL};
 	unsigned most = 1;
 
-	pthread_cleanup_push(free_buffer, &buf);
 	while (wait_turn(c, most)) {
 		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL); /* I2 */
-		int n = fuse_session_receive_buf(c->c.session, &buf);
+		int n = fuse_session_receive_buf(c->c.session, buf);
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 		bool none = took(c);
 		if (n == -EINTR || n == -EAGAIN)
@@ -138,21 +136,23 @@ static void serve(struct crew *c)
 			over(c);
 			break;
 		}
-		bool slow = takes_long(&buf);
+		bool slow = takes_long(buf);
 		if (none && (slow || more_are_there(c)))
 			call_another(c);
-		fuse_session_process_buf(c->c.session, &buf);
+		fuse_session_process_buf(c->c.session, buf);
 		most = slow ? 2 : 1;
 	}
-	pthread_cleanup_pop(1);
 }
 
 static void *crew_thread(void *arg)
 {
 	struct crew *c = arg;
+	struct fuse_buf buf = {.mem = NULL};
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	serve(c);
+	pthread_cleanup_push(free_buffer, &buf);
+	serve(c, &buf);
+	pthread_cleanup_pop(1);
 	pthread_mutex_lock(&c->lock);
 	bool last = --c->running == 0 && c->ended && !c->stopping;
 	pthread_mutex_unlock(&c->lock);
