@@ -229,7 +229,8 @@ enum action_kind {
 			 EV_SEALED */
 	ACT_BUNDLE, /* bundle: compress, seal, sign; EV_BUNDLE_SEALED */
 	ACT_SEND, /* send: a whole control message */
-	ACT_SEND_BUNDLE, /* stored: a WIRE_BUNDLE of journal bytes [addr, addr + len) */
+	ACT_SEND_BUNDLE, /* stored: a WIRE_BUNDLE of journal bytes [addr, addr + len), once they are
+			    durable: what was published must not be made again in another bundle */
 	ACT_SEND_PIECE, /* stored: a WIRE_DATA of pack bytes [addr, addr + len); class bulk */
 	ACT_READ_AGAIN, /* read: give EV_READ again (ERR_OK), or fail it */
 	ACT_NOTIFY, /* notify: the kernel must forget */

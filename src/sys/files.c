@@ -272,6 +272,22 @@ enum err files_sync(struct files *f)
 	return e;
 }
 
+enum err files_journal_sync(struct files *f, uint64_t end)
+{
+	enum err e = ERR_OK;
+
+	(void)pthread_mutex_lock(&f->sync_lock);
+	if (!journal_is_synced(f->journal, end))
+		e = journal_sync(f->journal);
+	(void)pthread_mutex_unlock(&f->sync_lock);
+	return e;
+}
+
+bool files_journal_is_synced(const struct files *f, uint64_t end)
+{
+	return journal_is_synced(f->journal, end);
+}
+
 enum err files_data_write(struct files *f, struct bytes data, uint64_t *addr)
 {
 	return datalog_write(f->data, data, addr);

@@ -54,6 +54,9 @@ enum err files_journal_read(struct files *f, uint64_t at, void *to,
 uint64_t files_journal_end(const struct files *f);
 /* fdatasync data log then journal; concurrent callers share one (group commit).  Any thread. */
 enum err files_sync(struct files *f) MUST_USE;
+/* The journal alone, up to offset end: for what is published.  Any thread. */
+enum err files_journal_sync(struct files *f, uint64_t end) MUST_USE;
+bool files_journal_is_synced(const struct files *f, uint64_t end);
 
 /* ---- data log ---- addresses are (segment number * DATA_SEGMENT_BYTES + offset), never 0 */
 /* Write data at a freshly reserved address; never straddles segments (data.len <= segment).  Any

@@ -31,6 +31,10 @@ struct read_room { /* the pieces of one read; they go round */
 struct spare_segment { /* of the data log: seen without use */
 	uint64_t no, since_usec, commits;
 };
+struct queue {
+	struct outgoing *first, **last;
+	bool sending; /* somebody hands it to the link */
+};
 struct host {
 	char *store;
 	struct host_config c;
@@ -50,8 +54,7 @@ struct host {
 	bool joining;
 
 	pthread_mutex_t out_mutex;
-	struct outgoing *out, **out_last;
-	bool sending; /* somebody hands out[] to the link */
+	struct queue messages, bundles; /* to the link; bundles leave when they are durable */
 
 	pthread_mutex_t small; /* keys, kept, rooms */
 	struct seal_keys keys[FOLDER_EPOCHS_MAX];

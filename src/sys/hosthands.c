@@ -7,14 +7,19 @@
  * queue to the link, one at a time; bytes of bundles are read from the journal at that moment.
  * Pieces have no order; they are read by the pool and travel as bulk.
  *
- * I1  out[] holds messages in the order of their steps; only the thread that set sending takes
- *     from it
+ * A bundle leaves only when the journal is durable up to its end: a power cut must not take it
+ * from its author, who would put the same records into another bundle, and what saw what would
+ * depend on which of the two a member took them from (found by the simulator).  The sync is a job
+ * of the pool, so neither a program nor the network waits for it; other messages need not wait.
+ *
+ * I1  each queue holds messages in the order of their steps; only the thread that set sending
+ *     takes from it
  */
 #include "sys/host_impl.h"
 #include "sys/rand.h"
 #include <stdlib.h>
 
-/* ---- the queue to the link ---- */
+/* ---- the queues to the link ---- */
 
 static void outgoing_free(struct outgoing *o)
 {
@@ -22,37 +27,45 @@ static void outgoing_free(struct outgoing *o)
 	free(o);
 }
 
+static struct outgoing *outgoing_of(struct action *a)
+{
+	struct outgoing *o = calloc(1, sizeof(*o));
+
+	if (!o) {
+		report(REPORT_ERROR, "out of memory: a message to a peer is lost");
+		return NULL;
+	}
+	o->kind = a->kind;
+	o->class = LINK_CONTROL;
+	if (a->kind == ACT_SEND) {
+		o->peer = a->send.peer;
+		o->class = a->send.bulk ? LINK_BULK : LINK_CONTROL;
+		o->message = a->send.message;
+		o->len = a->send.len;
+		a->send.message = NULL; /* ours now */
+	} else {
+		o->peer = a->stored.peer;
+		o->addr = a->stored.addr;
+		o->len = a->stored.len;
+	}
+	return o;
+}
+
 void hosthands_queue(struct host *h, struct actions *a)
 {
 	for (uint32_t i = 0; i < a->count; i++) {
 		struct action *act = &a->at[i];
 
-		if (act->kind != ACT_SEND && act->kind != ACT_SEND_BUNDLE)
+		if ((act->kind != ACT_SEND && act->kind != ACT_SEND_BUNDLE) || !h->c.link)
 			continue;
-		if (!h->c.link)
-			continue;
-		struct outgoing *o = calloc(1, sizeof(*o));
+		struct outgoing *o = outgoing_of(act);
 
-		if (!o) {
-			report(REPORT_ERROR, "out of memory: a message to a peer is lost");
+		if (!o)
 			continue;
-		}
-		o->kind = act->kind;
-		o->class = LINK_CONTROL;
-		if (act->kind == ACT_SEND) {
-			o->peer = act->send.peer;
-			o->class = act->send.bulk ? LINK_BULK : LINK_CONTROL;
-			o->message = act->send.message;
-			o->len = act->send.len;
-			act->send.message = NULL; /* ours now */
-		} else {
-			o->peer = act->stored.peer;
-			o->addr = act->stored.addr;
-			o->len = act->stored.len;
-		}
+		struct queue *q = act->kind == ACT_SEND ? &h->messages : &h->bundles;
 		(void)pthread_mutex_lock(&h->out_mutex);
-		*h->out_last = o;
-		h->out_last = &o->next;
+		*q->last = o;
+		q->last = &o->next;
 		(void)pthread_mutex_unlock(&h->out_mutex);
 	}
 }
@@ -95,37 +108,120 @@ static void outgoing_send(struct host *h, struct outgoing *o)
 	}
 }
 
-void hosthands_flush(struct host *h)
+static void send_list(struct host *h, struct outgoing *list)
 {
+	while (list) {
+		struct outgoing *next = list->next;
+
+		outgoing_send(h, list);
+		outgoing_free(list);
+		list = next;
+	}
+}
+
+/* Take all of a queue, if there is something and nobody is at it (I1). */
+static struct outgoing *take(struct host *h, struct queue *q)
+{
+	struct outgoing *list = NULL;
+
 	(void)pthread_mutex_lock(&h->out_mutex);
-	while (!h->sending && h->out) {
-		struct outgoing *list = h->out;
-
-		h->out = NULL;
-		h->out_last = &h->out;
-		h->sending = true; /* I1 */
-		(void)pthread_mutex_unlock(&h->out_mutex);
-		while (list) {
-			struct outgoing *next = list->next;
-
-			outgoing_send(h, list);
-			outgoing_free(list);
-			list = next;
-		}
-		(void)pthread_mutex_lock(&h->out_mutex);
-		h->sending = false;
+	if (!q->sending && q->first) {
+		list = q->first;
+		q->first = NULL;
+		q->last = &q->first;
+		q->sending = true;
 	}
 	(void)pthread_mutex_unlock(&h->out_mutex);
+	return list;
+}
+
+static void done(struct host *h, struct queue *q)
+{
+	(void)pthread_mutex_lock(&h->out_mutex);
+	q->sending = false;
+	(void)pthread_mutex_unlock(&h->out_mutex);
+}
+
+static uint64_t end_of(const struct outgoing *list)
+{
+	uint64_t end = 0;
+
+	for (; list; list = list->next)
+		end = MAX(end, list->addr + list->len);
+	return end;
+}
+
+struct due { /* bundles taken from their queue that wait for a sync */
+	struct host *h;
+	struct outgoing *list;
+};
+
+static void bundles_job(void *arg)
+{
+	struct due *d = arg;
+	struct host *h = d->h;
+
+	if (files_journal_sync(h->files, end_of(d->list)) == ERR_OK) {
+		send_list(h, d->list);
+	} else { /* the store is broken and has said so: nothing is published any more */
+		while (d->list) {
+			struct outgoing *next = d->list->next;
+
+			outgoing_free(d->list);
+			d->list = next;
+		}
+	}
+	free(d);
+	done(h, &h->bundles);
+	hosthands_flush(h);
+}
+
+static void bundles_flush(struct host *h)
+{
+	struct outgoing *list;
+
+	while ((list = take(h, &h->bundles))) {
+		struct due *d = NULL;
+
+		if (!files_journal_is_synced(h->files, end_of(list)))
+			d = malloc(sizeof(*d));
+		if (d) {
+			*d = (struct due){h, list};
+			if (pool_submit(h->pool, bundles_job, d) == ERR_OK)
+				return;
+			free(d);
+		}
+		if (files_journal_sync(h->files, end_of(list)) == ERR_OK)
+			send_list(h, list); /* without memory for a job: here and now */
+		done(h, &h->bundles);
+	}
+}
+
+void hosthands_flush(struct host *h)
+{
+	struct outgoing *list;
+
+	while ((list = take(h, &h->messages))) {
+		send_list(h, list);
+		done(h, &h->messages);
+	}
+	bundles_flush(h);
+}
+
+static void queue_fini(struct queue *q)
+{
+	while (q->first) {
+		struct outgoing *o = q->first;
+
+		q->first = o->next;
+		outgoing_free(o);
+	}
 }
 
 void hosthands_fini(struct host *h)
 {
-	while (h->out) {
-		struct outgoing *o = h->out;
-
-		h->out = o->next;
-		outgoing_free(o);
-	}
+	queue_fini(&h->messages);
+	queue_fini(&h->bundles);
 	while (h->kept) {
 		struct kept *k = h->kept;
 

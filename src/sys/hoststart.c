@@ -344,7 +344,8 @@ static struct host *host_make(const struct host_config *c)
 	h->c = *c;
 	h->c.store = h->store;
 	h->joining = c->join.joining;
-	h->out_last = &h->out;
+	h->messages.last = &h->messages.first;
+	h->bundles.last = &h->bundles.first;
 	(void)pthread_mutex_init(&h->lock, NULL);
 	(void)pthread_mutex_init(&h->out_mutex, NULL);
 	(void)pthread_mutex_init(&h->small, NULL);

@@ -36,7 +36,7 @@ struct journal {
 	atomic_bool *broken;
 	_Atomic uint64_t end;
 	uint64_t ahead;
-	uint64_t synced; /* [0, synced) is durable; under the caller's lock of syncs */
+	_Atomic uint64_t synced; /* [0, synced) is durable; under the caller's lock of syncs */
 };
 
 /* A part of the file in memory; bytes of it are borrowed until the next window_at(). */
@@ -341,6 +341,13 @@ enum err journal_sync(struct journal *j)
 	if (!e)
 		j->synced = end;
 	return e;
+}
+
+bool journal_is_synced(const struct journal *j, uint64_t end)
+{
+	uint64_t synced = atomic_load(&j->synced);
+
+	return synced != UINT64_MAX && synced >= end; /* at first nothing is known */
 }
 
 uint64_t journal_end(const struct journal *j)

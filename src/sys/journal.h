@@ -24,6 +24,7 @@ enum err journal_room(struct journal *j, size_t len) MUST_USE;
 enum err journal_append(struct journal *j, struct bytes payload, uint64_t *at) MUST_USE;
 enum err journal_read(struct journal *j, uint64_t at, void *to, size_t len) MUST_USE;
 enum err journal_sync(struct journal *j) MUST_USE; /* one thread at a time */
+bool journal_is_synced(const struct journal *j, uint64_t end); /* any thread: up to offset end */
 uint64_t journal_end(const struct journal *j);
 
 #endif
