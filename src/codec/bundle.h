@@ -28,8 +28,8 @@ struct bundle_head {
 	uint64_t seq;
 	struct hash prev;
 	struct where follows; /* seq 1: predecessor incarnation and its last bundle held; or 0, 0 */
-	struct vector *delta; /* entries that differ from the vector of seq - 1; seq 0 cannot occur,
-				 so an entry that went back is sent as its lower value */
+	struct vector *delta; /* entries that differ from the vector of seq - 1, lower ones too; an
+				 entry that is gone has seq UINT64_MAX (core/log.h) */
 	struct hash roster; /* head of the roster its author had */
 	uint32_t epoch;
 	struct bytes body; /* sealed; borrowed */
