@@ -93,6 +93,15 @@ static enum err entries_decode(struct rd *r, uint8_t depth, uint32_t count, stru
 	return ERR_OK;
 }
 
+static uint64_t holes_of(const struct manifest *m)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t k = 0; k < m->count; k++)
+		sum += m->at[k].kind == ENTRY_HOLE ? m->at[k].len : 0;
+	return sum;
+}
+
 void manifest_encode(struct wr *w, const struct manifest *m)
 {
 	if (m->is_inline) {
@@ -105,6 +114,7 @@ void manifest_encode(struct wr *w, const struct manifest *m)
 	wr_u8(w, m->depth);
 	wr_u8(w, (uint8_t)m->count);
 	wr_u64(w, m->size);
+	wr_u64(w, m->depth ? m->holes : holes_of(m));
 	for (uint32_t k = 0; k < m->count; k++)
 		entry_encode(w, &m->at[k]);
 }
@@ -137,7 +147,8 @@ static enum err inline_decode(struct rd *r, struct manifest *ret)
  *	1	1	depth	0: entries are chunks and holes; k: nodes of depth k - 1
  *	2	1	count	1..MANIFEST_ROOT_MAX
  *	3	8	size	the sum of the entries' lengths
- *	11	81 each	entries
+ *	11	8	holes	how many of its bytes are holes; told, as nodes need not be here
+ *	19	81 each	entries
  */
 static enum err tree_decode(struct rd *r, struct manifest *ret)
 {
@@ -146,6 +157,7 @@ static enum err tree_decode(struct rd *r, struct manifest *ret)
 	ret->depth = rd_u8(r);
 	ret->count = rd_u8(r);
 	ret->size = rd_u64(r);
+	ret->holes = rd_u64(r);
 	if (r->bad || ret->depth > MANIFEST_DEPTH_MAX)
 		return fail(ERR_MALFORMED);
 	if (ret->count == 0 || ret->count > MANIFEST_ROOT_MAX)
@@ -153,7 +165,9 @@ static enum err tree_decode(struct rd *r, struct manifest *ret)
 	enum err e = entries_decode(r, ret->depth, ret->count, ret->at, &sum);
 	if (e)
 		return e;
-	if (sum != ret->size || !rd_done(r)) /* I1 */
+	if (sum != ret->size || ret->holes > sum || !rd_done(r)) /* I1 */
+		return fail(ERR_MALFORMED);
+	if (ret->depth == 0 && ret->holes != holes_of(ret))
 		return fail(ERR_MALFORMED);
 	return ERR_OK;
 }

@@ -36,6 +36,7 @@ struct entry {
 };
 struct manifest {
 	uint64_t size;
+	uint64_t holes; /* bytes of it in holes: encoded as given above depth 0, else as they are */
 	uint8_t depth; /* 0: entries are chunks and holes; k: nodes of depth k - 1 */
 	bool is_inline;
 	struct bytes data; /* if inline: size bytes, borrowed */
@@ -64,7 +65,7 @@ enum err node_decode(struct bytes from, uint8_t *depth, struct entry *at, uint32
 #define NODE_HEAD 3
 #define NODE_BYTES_MAX (NODE_HEAD + MANIFEST_NODE_MAX * ENTRY_BYTES)
 #define ENTRY_STORED_MAX (CHUNK_BYTES_MAX + 4096u) /* seal, and zstd at its worst */
-#define MANIFEST_TREE_HEAD 11
+#define MANIFEST_TREE_HEAD 19
 #define MANIFEST_BYTES_MAX (MANIFEST_TREE_HEAD + MANIFEST_ROOT_MAX * ENTRY_BYTES) /* of a root */
 void entry_encode(struct wr *w, const struct entry *e);
 enum err entry_decode(struct rd *r, struct entry *ret) MUST_USE;

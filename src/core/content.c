@@ -331,16 +331,17 @@ enum err content_touch(struct content *c, struct step *s, struct inode_id inode,
 	size_t mark;
 
 	*ret = f && f->active;
-	if (!*ret)
+	struct work *w = f ? (f->active ? f->active : f->sealing) : NULL;
+	if (!w)
 		return ERR_OK;
 	struct wr *j = step_entry(s, J_TOUCH, &mark);
 	if (j) {
-		wr_u64(j, f->active->no);
+		wr_u64(j, w->no);
 		wr_u64(j, (uint64_t)mtime_ns);
 		step_entry_end(s, mark);
 	}
-	f->active->mtime_ns = mtime_ns;
-	return work_store(c->k.kv, f->active);
+	w->mtime_ns = mtime_ns;
+	return work_store(c->k.kv, w);
 }
 
 enum err content_release(struct content *c, struct step *s, struct event *ev)
@@ -395,7 +396,7 @@ static uint64_t due_at(const struct file *f)
 	if (f->active && !f->sealing) {
 		uint64_t quiet = f->active->last_usec + CONTENT_QUIET_USEC;
 		uint64_t busy = f->active->first_usec + MAX(CONTENT_BUSY_USEC, 10 * f->seal_usec);
-		due = MIN(due, MIN(quiet, busy));
+		due = f->writers ? MIN(due, MIN(quiet, busy)) : 0; /* closed: as soon as it may */
 	}
 	return due;
 }

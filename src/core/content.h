@@ -38,8 +38,8 @@ enum err content_open(struct content *c, struct event *ev) MUST_USE;
 enum err content_release(struct content *c, struct step *s, struct event *ev) MUST_USE;
 enum err content_write(struct content *c, struct step *s, struct event *ev) MUST_USE;
 enum err content_truncate(struct content *c, struct step *s, struct event *ev) MUST_USE;
-/* Set the modification time on what is being written; false: nothing is, use an attribute record.
- */
+/* Set the modification time on what is being written, or sealed; false: its version is cut already,
+ * or there is none: an attribute record is needed too. */
 enum err content_touch(struct content *c, struct step *s, struct inode_id inode, uint64_t file,
 		       int64_t mtime_ns, bool *ret) MUST_USE;
 enum err content_sealed(struct content *c, struct step *s, struct event *ev) MUST_USE;

@@ -22,6 +22,34 @@ bool content_unsealed(void *content, struct inode_id inode, uint64_t t)
 	return false;
 }
 
+/* Bytes of a version that are not holes, of its first limit bytes (a guess when it is cut off). */
+static uint64_t base_allocated(struct bytes manifest, uint64_t limit)
+{
+	struct manifest m;
+
+	if (!manifest.len || manifest_decode(manifest, &m))
+		return 0;
+	return MIN(m.size - MIN(m.holes, m.size), limit);
+}
+
+/* What is allocated once it is sealed: bytes in extents, and what shows of the version below. */
+static uint64_t allocated(struct content *c, const struct file *f)
+{
+	uint64_t bytes = base_allocated(wr_view(&f->manifest), UINT64_MAX);
+
+	for (int k = 0; k < 2; k++) {
+		const struct work *w = k == 0 ? f->sealing : f->active;
+		struct extent x = {0};
+		uint64_t off = 0, written = 0;
+		if (!w)
+			continue;
+		for (; extents_find(c->extents, w->no, off, &x) == ERR_OK; off = x.off + x.len)
+			written += x.len;
+		bytes = MIN(MIN(bytes, w->base_limit) + written, w->size);
+	}
+	return bytes;
+}
+
 enum err content_stat(struct content *c, struct inode_id inode, uint64_t file,
 		      struct node_stat *ret)
 {
@@ -48,7 +76,8 @@ enum err content_stat(struct content *c, struct inode_id inode, uint64_t file,
 	} else if (st.a.type == TYPE_SYMLINK) {
 		st.size = st.a.target.len;
 	}
-	st.blocks = st.size / 512 + (st.size % 512 != 0);
+	uint64_t bytes = f ? allocated(c, f) : base_allocated(st.a.content, UINT64_MAX);
+	st.blocks = bytes / 512 + (bytes % 512 != 0);
 	*ret = st;
 	return ERR_OK;
 }

@@ -400,30 +400,51 @@ static enum err read_copy(struct host *h, const struct event *ev, uint8_t *buf, 
 	return e;
 }
 
+/* As much of a read as there are pieces for; *more: there is more of it. */
+static enum err read_part(struct host *h, struct event *ev, uint8_t *buf, uint32_t *done)
+{
+	const struct event asked = *ev;
+	enum err e = ERR_NOENT;
+
+	/* between map and copy the data log may have moved on: what was there is sealed now */
+	for (int i = 0; e == ERR_NOENT && i < READ_TRIES; i++) {
+		*ev = asked;
+		e = read_map(h, ev, buf);
+		if (e)
+			break;
+		e = read_copy(h, ev, buf, done);
+	}
+	return e;
+}
+
 enum err host_read(struct host *h, uint64_t file, uint64_t off, uint32_t len, uint64_t tag,
 		   bool polite, uint8_t *buf, uint32_t *done)
 {
 	struct read_room *room = room_take(h);
-	enum err e = ERR_NOENT;
+	uint32_t at = 0, n;
+	bool more = true;
+	enum err e = ERR_OK;
 
 	if (!room)
 		return fail(ERR_NOMEM);
-	/* between map and copy the data log may have moved on: what was there is sealed now */
-	for (int i = 0; e == ERR_NOENT && i < READ_TRIES; i++) {
+	while (more && at < len && !e) {
 		struct event ev = {.kind = EV_READ};
 
 		ev.read.file = file;
-		ev.read.off = off;
-		ev.read.len = len;
+		ev.read.off = off + at;
+		ev.read.len = len - at;
 		ev.read.tag = tag;
 		ev.read.polite = polite;
 		ev.read.pieces = room->at;
-		e = read_map(h, &ev, buf);
-		if (e)
-			break;
-		e = read_copy(h, &ev, buf, done);
+		e = read_part(h, &ev, buf + at, &n);
+		if (!e) {
+			at += n;
+			more = ev.read.more && n > 0;
+		}
 	}
 	room_give(h, room);
+	if (!e)
+		*done = at;
 	return e;
 }
 

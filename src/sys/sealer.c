@@ -490,6 +490,8 @@ static enum err job_manifest(struct seal_job *j)
 	struct manifest m = {.size = j->size};
 	enum err e = ERR_OK;
 
+	for (uint32_t k = 0; k < j->level.count; k++)
+		m.holes += j->level.at[k].kind == ENTRY_HOLE ? j->level.at[k].len : 0;
 	for (; !e && j->level.count > MANIFEST_ROOT_MAX; m.depth++) {
 		if (m.depth == MANIFEST_DEPTH_MAX)
 			return fail(ERR_FBIG);
