@@ -102,6 +102,23 @@ static enum err journal_sealed(struct content *c, struct step *s, struct work *w
 	return e;
 }
 
+/* Whether a version of inode is being sealed, over whichever version it was written. */
+static bool is_sealing(struct content *c, struct inode_id inode)
+{
+	for (struct file *f = *content_bucket(c, inode); f; f = f->next_by_inode)
+		if (f->sealing && inode_equal(f->inode, inode))
+			return true;
+	return false;
+}
+
+/* A version of inode is sealed: others that were written meanwhile may be cut, at the next tick. */
+static void wake_waiting(struct content *c, const struct step *s, struct inode_id inode)
+{
+	for (struct file *f = *content_bucket(c, inode); f; f = f->next_by_inode)
+		if (f->active && inode_equal(f->inode, inode))
+			content_note_due(c, s->now);
+}
+
 static enum err finish_live(struct content *c, struct step *s, struct file *f,
 			    struct bytes manifest, const struct event *ev)
 {
@@ -111,6 +128,7 @@ static enum err finish_live(struct content *c, struct step *s, struct file *f,
 		e = emit_version(c, s, f, manifest);
 	if (!e)
 		e = finish(c, f);
+	wake_waiting(c, s, f->inode);
 	if (!e && f->active && !f->writers)
 		return content_cut(c, s, f);
 	content_settle(c, f);
@@ -183,7 +201,9 @@ enum err content_cut(struct content *c, struct step *s, struct file *f)
 {
 	struct work *w = f->active;
 
-	if (!w || f->sealing) { /* the one being sealed comes first: finish_live() cuts again */
+	/* One version of an inode is sealed at a time, so that they are applied in the order of
+	 * their dots: what is written over another version too waits until content_tick(). */
+	if (!w || is_sealing(c, f->inode)) {
 		content_settle(c, f);
 		return ERR_OK;
 	}
@@ -369,7 +389,7 @@ static enum err replay_sealed(struct content *c, struct file *f, struct rd *r)
 static enum err replay_one(struct content *c, struct file *f, uint64_t no, uint8_t kind,
 			   struct rd *r)
 {
-	struct work *w = f->active ? f->active : f->sealing;
+	struct work *w = f->active && f->active->no == no ? f->active : f->sealing;
 	uint64_t a = 0, b = 0, d = 0;
 
 	switch ((enum journal_kind)kind) {
