@@ -64,10 +64,10 @@ static void check_later(struct view *v, struct notice *n, struct inode_id dir)
 	p[n->checks_count++] = (struct recheck){dir, place_overlay_take(v, dir)};
 }
 
-static bool contested_after(struct view *v, const struct spot *s)
+static bool contested_after(struct view *v, const struct parts *parts, const struct spot *s)
 {
 	v->old = false;
-	bool is = place_contested(v, s->parent, spot_name(s));
+	bool is = place_contested_in(v, parts, spot_name(s));
 	v->old = true;
 	return is;
 }
@@ -88,8 +88,7 @@ static void look_before(struct view *v, struct notice *n, const struct spot *s)
 	rows_spot_add(v, &n->tell, dir, spot_name(s));
 	if (checked(n, dir))
 		return;
-	bool moves = parts.count > 1 || place_contested(v, s->parent, spot_name(s)) ||
-		     contested_after(v, s);
+	bool moves = place_contested_in(v, &parts, spot_name(s)) || contested_after(v, &parts, s);
 	if (!place_overlay(v, dir, &o))
 		return;
 	if (moves || (o && rows_spot_in(&o->probed, dir, spot_name(s))))

@@ -279,6 +279,8 @@ static void emit_copy(struct op *op, const struct showing *s, uint64_t *version_
 	if (!pin_ok(op) || !cells_inode(op->v, s->s.file, &i))
 		return;
 	enum err e = facts_version(op->v, s->s.file, s->s.version, &ver);
+	if (e == ERR_NOENT) /* a pin before this one promoted it: say the same once more */
+		e = facts_version(op->v, s->s.id, s->s.version, &ver);
 	if (e) {
 		op->bad = e;
 		return;

@@ -97,20 +97,34 @@ void place_touch_names(struct view *v, const struct inode_row *i)
 			rows_touch(v, p.parent, row_name(&p));
 }
 
-static bool is_contested(struct view *v, struct inode_id parent, struct bytes name)
+static bool is_contested(struct view *v, const struct inode_id *at, uint32_t at_count,
+			 struct bytes name)
 {
-	struct walk w = cells_places(parent, name), c = dirs_children(parent, name);
-	struct place_row p;
-	struct inode_id id;
-	struct stamp born;
 	uint32_t count = 0;
+	bool dir = false;
 
-	while (count < 2 && cells_places_next(v, &w, &p)) {
-		count++;
-		if (p.flags)
-			return true;
+	for (uint32_t k = 0; k < at_count; k++) {
+		struct walk w = cells_places(at[k], name);
+		struct place_row p;
+
+		while (count < 2 && cells_places_next(v, &w, &p)) {
+			count++;
+			if (p.flags)
+				return true;
+		}
 	}
-	return count > 1 || (count == 1 && dirs_children_next(v, &c, &id, &born));
+	for (uint32_t k = 0; k < at_count && count == 1 && !dir; k++) {
+		struct walk c = dirs_children(at[k], name);
+		dir = rows_any(v, &c.prefix);
+	}
+	return count > 1 || (count == 1 && dir);
+}
+
+bool place_contested_in(struct view *v, const struct parts *parts, struct bytes name)
+{
+	if (parts->count == 1)
+		return place_contested(v, parts->at[0], name);
+	return is_contested(v, parts->at, parts->count, name);
 }
 
 void place_mark_touched(struct view *v)
@@ -119,7 +133,7 @@ void place_mark_touched(struct view *v)
 		const struct spot *s = &v->touched.at[n];
 		struct bytes name = {s->name, s->name_len};
 		auto_dir d = {0};
-		bool want = is_contested(v, s->parent, name);
+		bool want = is_contested(v, &s->parent, 1, name);
 		if (want == place_contested(v, s->parent, name) || !cells_dir(v, s->parent, &d))
 			continue;
 		struct rkey k = mark_key(s->parent, name);

@@ -14,6 +14,8 @@ void place_touch_names(struct view *v, const struct inode_row *i);
 /* Bring the marks of contested places up to date for all that was touched. */
 void place_mark_touched(struct view *v);
 bool place_contested(struct view *v, struct inode_id parent, struct bytes name);
+/* The same of a name in a shown directory, whose parts may have marks none of them has alone. */
+bool place_contested_in(struct view *v, const struct parts *parts, struct bytes name);
 
 /* The derived entries of the shown directory that id is part of; *ret is NULL if there are none.
  * Borrowed until the next call of it.  False: not shown, or v->bad. */
