@@ -228,6 +228,8 @@ enum err spread_came(struct spread *p, struct peer *from, struct where in)
 
 	if (vector_get(from->theirs, in.inc) >= in.seq)
 		return ERR_OK;
+	if (from->theirs && from->theirs->count >= VECTOR_MAX)
+		return ERR_OK; /* it makes them up; what it has, its own vector tells */
 	const struct vector *v = vector_with(from->theirs, in.inc, in.seq);
 	if (!v)
 		return fail(ERR_NOMEM);
