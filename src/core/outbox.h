@@ -19,6 +19,7 @@
 	(64u << 10) /* a bundle is closed at this size (applying it is one step)                   \
 		     */
 #define OUTBOX_CUT_RECORDS 512
+#define OUTBOX_CLOCK_TOP (UINT64_MAX - (UINT64_C(1) << 40)) /* others' clocks followed below */
 #define OUTBOX_LOOK 2048 /* items looked through for the next bundle, at first */
 
 struct outbox;
