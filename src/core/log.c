@@ -9,6 +9,9 @@
  * I1  incs is sorted by number; every incarnation in applied is in incs, with that seq
  * I2  seen is applied without the current incarnation
  * I3  a waiting bundle is neither applied nor the next that could be
+ * I4  an incarnation belongs to the device that its number was computed from.  What another
+ *     member's records or their dots claim never keeps a log from going on: members who heard of it
+ *     in another order would judge otherwise, and wait for ever for what the others have applied
  */
 #include "core/log.h"
 #include "core/tables.h"
@@ -187,6 +190,11 @@ uint64_t log_waiting(const struct log *l)
 	return l->waiting_count;
 }
 
+const struct bundle *log_waiting_at(const struct log *l, uint32_t k)
+{
+	return k < l->waiting_count ? l->waiting[k] : NULL;
+}
+
 /* ---- hooks of the view ---- */
 
 struct where log_where(void *arg, struct dot dot)
@@ -361,20 +369,45 @@ enum err log_own(struct log *l, const struct log_own *o)
 
 /* ---- others' bundles ---- */
 
-/* The vector of the bundle: its delta laid over that of the one before. */
+/* Whether all that the delta names is applied: without that the whole vector cannot be covered. */
+static bool delta_covered(const struct log *l, const struct vector *delta)
+{
+	for (uint32_t k = 0; delta && k < delta->count; k++)
+		if (delta->at[k].seq != LOG_DELTA_GONE &&
+		    vector_get(l->applied, delta->at[k].inc) < delta->at[k].seq)
+			return false;
+	return true;
+}
+
+/* The vector of the bundle: its delta laid over that of the one before.  Both are sorted: one pass,
+ * for either may have thousands of entries. */
 static enum err whole_vector(const struct log_inc *i, const struct vector *delta,
 			     const struct vector **ret)
 {
-	const struct vector *v = vector_ref(i ? i->vec : NULL);
+	const struct vector *old = i ? i->vec : NULL;
+	uint32_t rest = old ? old->count : 0, more = delta ? delta->count : 0, n = 0;
 
-	for (uint32_t k = 0; delta && k < delta->count; k++) {
-		uint64_t seq = delta->at[k].seq == LOG_DELTA_GONE ? 0 : delta->at[k].seq;
-		const struct vector *n = vector_with(v, delta->at[k].inc, seq);
-		vector_unref(v);
-		if (!n)
-			return fail(ERR_NOMEM);
-		v = n;
+	if (!more) {
+		*ret = vector_ref(old);
+		return ERR_OK;
 	}
+	struct where *at = malloc(((size_t)rest + more) * sizeof(*at));
+	if (!at)
+		return fail(ERR_NOMEM);
+	for (uint32_t a = 0, b = 0; a < rest || b < more;) {
+		if (b == more || (a < rest && old->at[a].inc < delta->at[b].inc)) {
+			at[n++] = old->at[a++];
+			continue;
+		}
+		a += a < rest && old->at[a].inc == delta->at[b].inc;
+		if (delta->at[b].seq != LOG_DELTA_GONE)
+			at[n++] = delta->at[b];
+		b++;
+	}
+	const struct vector *v = vector_new(at, n);
+	free(at);
+	if (!v)
+		return fail(ERR_NOMEM);
 	*ret = v;
 	return ERR_OK;
 }
@@ -393,10 +426,10 @@ static enum err turn(const struct log *l, const struct bundle *b, const struct v
 		return ERR_AGAIN;
 	if (memcmp(&b->head.prev, have ? &i->last : &none, sizeof(none)) != 0)
 		return fail(ERR_FORGED);
-	if (i && memcmp(&i->device, &b->head.device, sizeof(i->device)) != 0)
-		return fail(ERR_FORGED);
 	if (have == 0 && b->head.follows.seq &&
 	    vector_get(l->applied, b->head.follows.inc) < b->head.follows.seq)
+		return ERR_AGAIN;
+	if (!delta_covered(l, b->head.delta))
 		return ERR_AGAIN;
 	enum err e = whole_vector(i, b->head.delta, vec);
 	if (e)
@@ -407,26 +440,27 @@ static enum err turn(const struct log *l, const struct bundle *b, const struct v
 	return ERR_AGAIN;
 }
 
-/* A record may carry a dot of an earlier incarnation of its own device and of no other. */
-static enum err own_dots_only(struct log *l, const struct bundle *b)
+/* Whether a bundle's author may use a dot: that of an incarnation of its own device.  One that
+ * nobody knows is taken for that: an incarnation may end before it sent a bundle, and its records
+ * come in a later one's. */
+static bool own_dot(const struct log *l, const struct bundle *b, struct dot dot)
 {
-	for (uint32_t k = 0; k < b->count; k++) {
-		const struct log_inc *i = inc_of(l, b->records[k].dot.inc);
-		if (i && memcmp(&i->device, &b->head.device, sizeof(i->device)) != 0)
-			return fail(ERR_FORGED);
-		if (inode_derived((struct inode_id){b->records[k].dot.inc, 0}))
-			return fail(ERR_MALFORMED);
-	}
-	return ERR_OK;
+	const struct log_inc *i = inc_of(l, dot.inc);
+
+	return i && memcmp(&i->device, &b->head.device, sizeof(i->device)) == 0;
 }
 
-/* An incarnation may end before it sent a bundle; its records come in a later one's. */
+/* Note the incarnations that only dots tell of, as far as there is room for such. */
 static enum err note_silent(struct log *l, const struct bundle *b)
 {
 	for (uint32_t k = 0; k < b->count; k++) {
 		struct log_inc new = {.inc = b->records[k].dot.inc, .device = b->head.device};
 		struct log_inc *i = inc_of(l, new.inc);
-		enum err e = i ? ERR_OK : inc_add(l, &new, &i);
+		enum err e = ERR_OK;
+		if (!i && l->incs_count >= LOG_INCARNATIONS_MAX - LOG_INCARNATIONS_MAX / 4)
+			continue;
+		if (!i)
+			e = inc_add(l, &new, &i);
 		if (!e && i->seq == 0 && i->nonce == 0)
 			e = inc_store(l, i);
 		if (e)
@@ -444,7 +478,7 @@ static enum err apply_records(struct log *l, struct step *s, struct bundle *b,
 		struct record *r = &b->records[k];
 		r->in = (struct where){b->head.inc, b->head.seq};
 		r->vec = vec;
-		enum err e = view_apply(l->view, r);
+		enum err e = own_dot(l, b, r->dot) ? view_apply(l->view, r) : ERR_MALFORMED;
 		if (e == ERR_MALFORMED)
 			bad++; /* the same on every member: skipped, the log goes on */
 		else if (e)
@@ -472,6 +506,8 @@ static enum err apply(struct log *l, struct step *s, struct bundle *b, const str
 			return e;
 	}
 	i->nonce = b->head.nonce;
+	i->device =
+		b->head.device; /* whose it is shows in its number; a dot is a mere claim (I4) */
 	i->follows = b->head.seq == 1 ? b->head.follows : i->follows;
 	struct wr *w = step_entry(s, J_BUNDLE, &mark);
 	if (w) {
@@ -495,10 +531,13 @@ static enum err apply(struct log *l, struct step *s, struct bundle *b, const str
 	return e ? e : note_applied(l, in);
 }
 
-static enum err wait(struct log *l, struct bundle *b)
+/* What nobody vouches for yet gets a quarter of the table. */
+static enum err wait(struct log *l, struct bundle *b, bool judged)
 {
-	if (l->waiting_count >= LOG_WAITING_MAX ||
-	    l->waiting_bytes + b->raw_len > LOG_WAITING_BYTES_MAX)
+	unsigned part = judged ? 1 : 4;
+
+	if (l->waiting_count >= LOG_WAITING_MAX / part ||
+	    l->waiting_bytes + b->raw_len > LOG_WAITING_BYTES_MAX / part)
 		return fail(ERR_FULL);
 	for (uint32_t k = 0; k < l->waiting_count; k++)
 		if (l->waiting[k]->head.inc == b->head.inc &&
@@ -534,8 +573,6 @@ static enum err try_apply(struct log *l, struct step *s, const struct log_judge 
 			return e;
 		}
 		if (!e)
-			e = own_dots_only(l, b);
-		if (!e)
 			e = apply(l, s, b, vec, raw_at);
 		vector_unref(vec);
 	}
@@ -549,10 +586,11 @@ enum err log_take(struct log *l, struct step *s, const struct log_judge *j, stru
 	enum err e = try_apply(l, s, j, take, raw_at);
 
 	if (e == ERR_AGAIN) {
-		*ret = LOG_WAITS;
-		e = wait(l, take);
+		enum err may = j && !s->replaying ? j->may(j->arg, take) : ERR_OK;
+		e = may && may != ERR_AGAIN ? may : wait(l, take, !may);
 		if (e)
 			bundle_free(take);
+		*ret = LOG_WAITS;
 		if (e == ERR_FULL) /* it will be sent again: see spread.c */
 			e = ERR_OK;
 		return e == ERR_EXIST ? ERR_OK : e;

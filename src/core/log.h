@@ -52,14 +52,16 @@ enum err log_begin(struct log *l, const struct device_id *device, uint64_t nonce
 uint64_t log_current(const struct log *l); /* 0: none yet */
 bool log_is_own(const struct log *l, uint64_t inc, const struct device_id *self);
 uint64_t log_waiting(const struct log *l); /* bundles that wait for their causes */
+/* One of them, borrowed until the next change; NULL: there are no more than k. */
+const struct bundle *log_waiting_at(const struct log *l, uint32_t k);
 
 /* Hooks for the view (struct view_hooks). */
 struct where log_where(void *arg, struct dot dot);
 bool log_before(void *arg, uint64_t a, uint64_t b);
 
 enum log_verdict { LOG_APPLIED = 1, LOG_WAITS, LOG_KNOWN, LOG_HELD };
-/* May the author of this bundle write, by the roster it names?  ERR_OK, ERR_AGAIN (roster record
- * missing), ERR_REFUSED. */
+/* May the author of this bundle write, by the roster it names?  ERR_OK, ERR_AGAIN (not yet: a
+ * roster record is missing, or it has been removed since), ERR_REFUSED. */
 struct log_judge {
 	void *arg;
 	enum err (*may)(void *arg, const struct bundle *b);

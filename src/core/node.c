@@ -81,7 +81,27 @@ static void on_settled(void *arg, struct step *s, struct waiter w, enum err err)
 		content_settled(n->content, s, w.id, err);
 }
 
-/* May the author of a bundle write?  By the roster that it names. */
+/*
+ * A bundle that the removal of its author cut off counts all the same once a bundle of a member
+ * that may write has seen it: that member has it in its tree and in all that it writes from now
+ * on, and without it none of that could ever be applied here.  No right is given away, for what
+ * such a member vouches for it could write itself.
+ */
+static bool vouched(struct node *n, const struct bundle *b)
+{
+	const struct bundle *w;
+
+	for (uint32_t k = 0; (w = log_waiting_at(n->log, k)) != NULL; k++) {
+		uint64_t seen = vector_get(w->head.delta, b->head.inc);
+		if (seen >= b->head.seq && seen != LOG_DELTA_GONE &&
+		    roster_role(n->roster, &w->head.device) >= ROLE_WRITER)
+			return true;
+	}
+	return false;
+}
+
+/* May the author of a bundle write?  By the roster that it names.  Only the clocks of one who may
+ * are followed. */
 enum err node_judge(void *arg, const struct bundle *b)
 {
 	struct node *n = arg;
@@ -93,7 +113,10 @@ enum err node_judge(void *arg, const struct bundle *b)
 		return fail(ERR_REFUSED);
 	const struct roster_member *m = roster_find(n->roster, &b->head.device);
 	bool cut_off = m && m->cut && vector_get(m->cut, b->head.inc) < b->head.seq;
-	return cut_off ? fail(ERR_REFUSED) : ERR_OK;
+	if (cut_off && !vouched(n, b))
+		return ERR_AGAIN;
+	node_saw_clocks(n, b);
+	return ERR_OK;
 }
 
 /* ---- life ---- */

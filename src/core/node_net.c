@@ -214,6 +214,7 @@ static enum err on_bundle(struct node *n, const struct event *ev)
 	struct peer *p = member_of(n, ev);
 	struct bundle *b = ev->bundle.take;
 	struct where in = {b->head.inc, b->head.seq};
+	struct device_id author = b->head.device;
 	enum log_verdict verdict;
 
 	if (!p || memcmp(&b->head.folder, &n->config.folder, sizeof(b->head.folder)) != 0) {
@@ -221,7 +222,6 @@ static enum err on_bundle(struct node *n, const struct event *ev)
 		return fail(ERR_MALFORMED);
 	}
 	enum err e = spread_came(n->spread, p, in);
-	node_saw_clocks(n, b);
 	if (e) {
 		bundle_free(b);
 		return e;
@@ -231,7 +231,12 @@ static enum err on_bundle(struct node *n, const struct event *ev)
 		step_report(&n->step, true, "a bundle of a device that may not write was refused");
 		return ERR_OK; /* who passes it on need not know */
 	}
-	if (!e && verdict == LOG_APPLIED)
+	if ((e == ERR_FORGED || e == ERR_MALFORMED) &&
+	    memcmp(&author, &p->device, sizeof(author)) != 0) {
+		step_report(&n->step, true, "a bundle that does not fit its log was dropped");
+		return ERR_OK; /* its author signed it; who passes it on may not know better */
+	}
+	if (!e && verdict != LOG_KNOWN)
 		e = node_net_apply_waiting(n);
 	spread_owe(n->spread);
 	return e;

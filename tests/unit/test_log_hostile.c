@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: MIT
+/*
+ * test_log_hostile.c - bundles as no honest device makes them, or in an order nobody wanted
+ *
+ * One node, the founder's, hears what members sign.  What is proved here: whatever a member claims,
+ * no log of another comes to a halt by it, no session of one who passes it on ends, and nothing
+ * that this device writes later is worth less.
+ */
+#include "core/log.h"
+#include "core/node.h"
+#include "core/step.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum who { V, M, B, READER, WHO };
+#define SESSION 7
+#define WALL_MS INT64_C(1793000000000)
+
+struct author {
+	struct sign_pair pair;
+	uint64_t nonce, inc, seq;
+	struct hash prev;
+};
+struct world {
+	struct node_config config;
+	struct kv *kv;
+	struct node *node;
+	struct hash head;
+	struct seal_keys keys;
+	struct author who[WHO];
+	struct wr journal;
+	uint64_t now;
+};
+struct forged { /* what a bundle says beside what its author's log demands */
+	const struct vector *delta;
+	const struct record *records;
+	uint32_t count;
+	bool broken_chain;
+};
+
+static enum err step(struct world *w, struct event *ev)
+{
+	struct actions acts = {0};
+
+	ev->now_usec = w->now += 1000;
+	ev->wall_ms = WALL_MS;
+	ev->journal_at = w->journal.len;
+	enum err e = node_step(w->node, ev, &acts);
+	wr_bytes(&w->journal, wr_view(&acts.journal));
+	actions_fini(&acts);
+	return e;
+}
+
+static void roster_entry(struct wr *journal, struct bytes record)
+{
+	wr_u8(journal, J_ROSTER);
+	wr_u32(journal, (uint32_t)record.len);
+	wr_bytes(journal, record);
+}
+
+static void signed_record(struct world *w, struct member_record *m, struct wr *record)
+{
+	m->folder = w->config.folder;
+	m->author = w->config.device.pub;
+	m->parents_count = 1;
+	m->parents[0] = w->head;
+	member_encode(record, m, &w->config.device);
+	hash_blake(wr_view(record), &w->head);
+}
+
+static void author_init(struct world *w, struct author *a, uint8_t n, uint64_t nonce)
+{
+	uint8_t seed[32];
+
+	memset(seed, n, sizeof(seed));
+	memset(a, 0, sizeof(*a));
+	sign_pair_init(&a->pair, seed);
+	a->nonce = nonce;
+	a->inc = hash_incarnation(&w->config.folder, &a->pair.pub, nonce);
+}
+
+static void found(struct world *w)
+{
+	struct wr founding = {0};
+	uint8_t seed[32] = {99};
+
+	sign_pair_init(&w->config.device, seed);
+	memcpy(w->config.device_name, "founder", 8);
+	assert_int_equal(node_found(&w->config, bytes_text("folder"), 1, &founding), ERR_OK);
+	struct rd r = rd_of(wr_view(&founding));
+	for (int k = 0; k < 2; k++) {
+		rd_u8(&r);
+		hash_blake(rd_bytes(&r, rd_u32(&r)), &w->head);
+	}
+	for (uint8_t k = 0; k < WHO; k++) {
+		struct wr record = {0};
+		struct member_record add = {.kind = MEMBER_ADD,
+					    .role = k == READER ? ROLE_READER : ROLE_WRITER,
+					    .name = bytes_text("member")};
+		author_init(w, &w->who[k], (uint8_t)(k + 1), 1);
+		add.subject = w->who[k].pair.pub;
+		signed_record(w, &add, &record);
+		roster_entry(&founding, wr_view(&record));
+		wr_fini(&record);
+	}
+	wr_bytes(&w->journal, wr_view(&founding));
+	wr_fini(&founding);
+}
+
+static struct world *world_new(void)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	struct event start = {.kind = EV_START}, up = {.kind = EV_UP, .peer = SESSION};
+	struct node_keys keys;
+
+	seal_use_fake(true);
+	found(w);
+	w->kv = kv_new_map();
+	w->node = node_new(w->kv, &w->config);
+	assert_int_equal(node_replay(w->node, 0, wr_view(&w->journal), NULL, NULL), ERR_OK);
+	node_keys(w->node, &keys);
+	w->keys = keys.newest;
+	assert_int_equal(step(w, &start), ERR_OK);
+	up.up.device = w->who[B].pair.pub; /* it passes on what the others sign */
+	assert_int_equal(step(w, &up), ERR_OK);
+	return w;
+}
+
+static void world_free(struct world *w)
+{
+	view_check(node_view(w->node));
+	node_free(w->node);
+	kv_free_map(w->kv);
+	wr_fini(&w->journal);
+	free(w);
+}
+
+static void raw_bundle(struct world *w, struct author *a, const struct forged *f, struct wr *raw)
+{
+	static const uint8_t nonce[SEAL_NONCE];
+	struct wr body = {0}, sealed = {0};
+	struct bundle_head h = {.folder = w->config.folder,
+				.device = a->pair.pub,
+				.nonce = a->nonce,
+				.inc = a->inc,
+				.seq = ++a->seq,
+				.prev = a->prev,
+				.roster = w->head,
+				.epoch = w->keys.epoch};
+
+	if (f->broken_chain)
+		h.prev.b[0] ^= 1;
+	h.delta = vector_ref(f->delta);
+	for (uint32_t k = 0; k < f->count; k++)
+		record_encode(&body, &f->records[k]);
+	seal_piece(&sealed, &w->keys, &w->config.folder, SEAL_BUNDLE, 0, (uint32_t)body.len,
+		   wr_view(&body), nonce);
+	h.body = wr_view(&sealed);
+	bundle_encode(raw, &h);
+	bundle_sign(raw, 0, &a->pair);
+	bundle_hash(wr_view(raw), &a->prev);
+	vector_unref(h.delta);
+	wr_fini(&sealed);
+	wr_fini(&body);
+}
+
+static struct bundle *opened(struct world *w, struct bytes raw)
+{
+	struct bundle *b = calloc(1, sizeof(*b));
+	struct seal_info info;
+
+	b->raw = malloc(raw.len);
+	memcpy(b->raw, raw.at, raw.len);
+	b->raw_len = raw.len;
+	assert_int_equal(bundle_decode((struct bytes){b->raw, raw.len}, &b->head), ERR_OK);
+	bundle_hash(raw, &b->hash);
+	b->plain = malloc(b->head.body.len);
+	assert_int_equal(
+		seal_open(b->head.body, &w->keys, &w->config.folder, SEAL_BUNDLE, b->plain, &info),
+		ERR_OK);
+	assert_int_equal(bundle_records(b, info.plain_len), ERR_OK);
+	return b;
+}
+
+static enum err say(struct world *w, enum who who, const struct forged *f)
+{
+	struct event ev = {.kind = EV_BUNDLE, .peer = SESSION};
+	struct wr raw = {0};
+
+	raw_bundle(w, &w->who[who], f, &raw);
+	ev.bundle.take = opened(w, wr_view(&raw));
+	wr_fini(&raw);
+	return step(w, &ev);
+}
+
+static uint64_t applied(struct world *w, enum who who)
+{
+	return vector_get(node_vector(w->node), w->who[who].inc);
+}
+
+static struct record attr_record(uint64_t inc, uint64_t op, uint64_t t)
+{
+	struct record r = {.kind = REC_ATTR, .inode = INODE_ROOT, .dot = {inc, op}, .t = t};
+
+	r.attr.field = ATTR_MODE;
+	r.attr.mode = 0700;
+	return r;
+}
+
+static const struct forged nothing;
+
+/* A member is removed while others have bundles of it that the remover had not: what they write
+ * afterwards can still be applied; what nobody vouches for is not. */
+static void test_removal_does_not_stop_others(void **state)
+{
+	struct world *w = world_new();
+	struct event ev = {.kind = EV_ADMIT};
+
+	(void)state;
+	ev.member.what = MEMBER_REMOVE;
+	ev.member.subject = w->who[M].pair.pub;
+	assert_int_equal(step(w, &ev), ERR_OK);
+	assert_int_equal(say(w, M, &nothing), ERR_OK);
+	assert_int_equal(say(w, M, &nothing), ERR_OK);
+	assert_int_equal(applied(w, M), 0);
+	const struct vector *saw = vector_new(&(struct where){w->who[M].inc, 1}, 1);
+	const struct forged later = {.delta = saw};
+	assert_int_equal(say(w, READER, &later), ERR_OK); /* it has no say */
+	assert_int_equal(applied(w, M), 0);
+	assert_int_equal(say(w, B, &later), ERR_OK);
+	assert_int_equal(applied(w, B), 1);
+	assert_int_equal(applied(w, M), 1);
+	vector_unref(saw);
+	world_free(w);
+}
+
+/* A dot that claims another's incarnation: neither log stops, in whatever order they come. */
+static void test_claimed_incarnation(void **state)
+{
+	(void)state;
+	for (int first = 0; first < 2; first++) {
+		struct world *w = world_new();
+		struct record r = attr_record(w->who[V].inc, 5, 1);
+		const struct forged claim = {.records = &r, .count = 1};
+		struct record own = attr_record(w->who[V].inc, 1, 2);
+		const struct forged honest = {.records = &own, .count = 1};
+		for (int k = 0; k < 2; k++) {
+			bool liar = (k == 0) == (first == 0);
+			assert_int_equal(liar ? say(w, M, &claim) : say(w, V, &honest), ERR_OK);
+		}
+		assert_int_equal(applied(w, M), 1);
+		assert_int_equal(applied(w, V), 1);
+		assert_int_equal(say(w, V, &nothing), ERR_OK);
+		assert_int_equal(applied(w, V), 2);
+		world_free(w);
+	}
+}
+
+/* Dots of thousands of incarnations that nobody has heard of leave room for real ones. */
+static void test_flood_of_incarnations(void **state)
+{
+	struct world *w = world_new();
+	const uint32_t count = LOG_INCARNATIONS_MAX + 100;
+	struct record *r = calloc(count, sizeof(*r));
+	const struct forged flood = {.records = r, .count = count};
+
+	(void)state;
+	for (uint32_t k = 0; k < count; k++)
+		r[k] = attr_record(1000 + k, 1, k);
+	assert_int_equal(say(w, M, &flood), ERR_OK);
+	assert_int_equal(applied(w, M), 1);
+	assert_int_equal(say(w, V, &nothing), ERR_OK);
+	assert_int_equal(applied(w, V), 1);
+	free(r);
+	world_free(w);
+}
+
+/* Neither who may not write nor a clock at its end moves ours where it cannot go on. */
+static void test_clocks(void **state)
+{
+	struct world *w = world_new();
+	struct record r = attr_record(w->who[READER].inc, 1, (uint64_t)1 << 62);
+	const struct forged by_reader = {.records = &r, .count = 1};
+	struct event ev = {.kind = EV_MAKE};
+	struct shown s;
+
+	(void)state;
+	assert_int_equal(say(w, READER, &by_reader), ERR_OK);
+	r = attr_record(w->who[M].inc, 1, UINT64_MAX - 1);
+	assert_int_equal(say(w, M, &by_reader), ERR_OK);
+	assert_int_equal(applied(w, M), 1);
+	ev.make.dir = INODE_ROOT;
+	ev.make.name = bytes_text("d");
+	ev.make.what.type = TYPE_SYMLINK;
+	ev.make.what.target = bytes_text("x");
+	assert_int_equal(step(w, &ev), ERR_OK);
+	assert_int_equal(view_lookup(node_view(w->node), INODE_ROOT, bytes_text("d"), &s), ERR_OK);
+	assert_in_range(s.n.t, (uint64_t)WALL_MS << 16, ((uint64_t)WALL_MS << 16) + 1000);
+	world_free(w);
+}
+
+/* Whoever may not write gets nothing to wait here. */
+static void test_flood_of_strangers(void **state)
+{
+	struct world *w = world_new();
+	struct author stranger;
+	struct node_counts counts;
+
+	(void)state;
+	for (uint8_t k = 0; k < 50; k++) {
+		struct event ev = {.kind = EV_BUNDLE, .peer = SESSION};
+		struct wr raw = {0};
+		author_init(w, &stranger, (uint8_t)(100 + k), 1);
+		stranger.seq = 1; /* the one before will never come */
+		stranger.prev.b[0] = 1;
+		raw_bundle(w, &stranger, &nothing, &raw);
+		ev.bundle.take = opened(w, wr_view(&raw));
+		wr_fini(&raw);
+		assert_int_equal(step(w, &ev), ERR_OK);
+	}
+	node_counts(w->node, &counts);
+	assert_int_equal(counts.waiting_bundles, 0);
+	world_free(w);
+}
+
+/* A log that does not fit together is its author's doing: who passes it on stays welcome. */
+static void test_broken_chain(void **state)
+{
+	struct world *w = world_new();
+	const struct forged broken = {.broken_chain = true};
+
+	(void)state;
+	assert_int_equal(say(w, M, &nothing), ERR_OK);
+	assert_int_equal(say(w, M, &broken), ERR_OK);
+	assert_int_equal(applied(w, M), 1);
+	assert_int_equal(say(w, B, &nothing), ERR_OK);
+	assert_int_equal(say(w, B, &broken), ERR_FORGED); /* by the one who says it */
+	world_free(w);
+}
+
+/* Vectors of thousands of entries are laid over each other in one pass. */
+static void test_large_vectors(void **state)
+{
+	struct world *w = world_new();
+	struct where at[VECTOR_MAX];
+
+	(void)state;
+	for (uint32_t k = 0; k < VECTOR_MAX; k++)
+		at[k] = (struct where){k + 1, LOG_DELTA_GONE};
+	const struct vector *gone = vector_new(at, VECTOR_MAX);
+	const struct forged large = {.delta = gone};
+	for (int k = 0; k < 20; k++)
+		assert_int_equal(say(w, M, &large), ERR_OK);
+	assert_int_equal(applied(w, M), 20);
+	const struct vector *back = vector_new(&(struct where){w->who[V].inc, 1}, 1);
+	const struct forged sees = {.delta = back};
+	assert_int_equal(say(w, M, &sees), ERR_OK);
+	assert_int_equal(applied(w, M), 20);
+	assert_int_equal(say(w, V, &nothing), ERR_OK);
+	assert_int_equal(applied(w, M), 21);
+	vector_unref(gone);
+	vector_unref(back);
+	world_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_removal_does_not_stop_others),
+		cmocka_unit_test(test_claimed_incarnation),
+		cmocka_unit_test(test_flood_of_incarnations),
+		cmocka_unit_test(test_clocks),
+		cmocka_unit_test(test_flood_of_strangers),
+		cmocka_unit_test(test_broken_chain),
+		cmocka_unit_test(test_large_vectors),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
