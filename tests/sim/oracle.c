@@ -397,14 +397,29 @@ static void say_records(struct world *w, struct inode_id id)
 		const struct seen *b = &o->bundles[k];
 		for (uint32_t j = 0; j < b->b->count; j++) {
 			const struct record *r = &b->b->records[j];
-			if (!inode_equal(r->inode, id))
+			bool origin = r->kind == REC_INODE && r->ino.has_origin &&
+				      inode_equal(r->ino.origin_inode, id);
+			if (!inode_equal(r->inode, id) && !origin)
 				continue;
+			if (origin)
+				world_say(w, "  copy %llx.%llu of version %llx.%llu:",
+					  (unsigned long long)r->inode.inc,
+					  (unsigned long long)r->inode.op,
+					  (unsigned long long)r->ino.origin.dot.inc,
+					  (unsigned long long)r->ino.origin.dot.op);
 			world_say(w,
 				  "  %llx.%llu kind %u dot %llx.%llu t %llx in %llx.%llu node %u",
 				  (unsigned long long)id.inc, (unsigned long long)id.op, r->kind,
 				  (unsigned long long)r->dot.inc, (unsigned long long)r->dot.op,
 				  (unsigned long long)r->t, (unsigned long long)b->b->head.inc,
 				  (unsigned long long)b->b->head.seq, b->node);
+			for (uint32_t i = 0; r->kind == REC_CONTENT && i < w->count; i++) {
+				struct version v;
+				struct view *view = node_view(w->nodes[i].node);
+				if (view_version(view, id, r->dot, &v) == ERR_OK)
+					world_say(w, "      a head on node %u, %zu bytes", i,
+						  v.content.len);
+			}
 			if (r->kind == REC_LINK)
 				world_say(w, "      link %llx.%llx.%llx %s %.*s%s",
 					  (unsigned long long)r->link.name.t,

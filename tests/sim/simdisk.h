@@ -34,6 +34,7 @@ uint64_t simdisk_write(struct simdisk *d, struct bytes data); /* to the data log
 uint64_t simdisk_pack(struct simdisk *d, uint8_t kind, const struct hash *name,
 		      struct bytes sealed);
 void simdisk_sync(struct simdisk *d);
+void simdisk_sync_journal(struct simdisk *d); /* alone: data may be lost that it refers to */
 void simdisk_sync_packs(struct simdisk *d);
 void simdisk_power_cut(struct simdisk *d, struct rng *rng);
 

@@ -21,12 +21,16 @@ static void connect_later(struct world *w, uint32_t a, uint32_t b)
 	t->b = b;
 }
 
-/* A full mesh: nobody fetches through another (design.md section 8). */
+/* Small worlds are a mesh, as nobody fetches through another (design.md section 8). */
 void simnet_init(struct world *w)
 {
-	for (uint32_t a = 0; a < w->count; a++)
-		for (uint32_t b = 0; b < a; b++)
-			connect_later(w, b, a);
+	for (uint32_t a = 0; a < w->count; a++) {
+		for (uint32_t b = 0; b < a; b++) {
+			bool near = b == 0 || b + 1 == a || (b + 7) % 11 == a % 11;
+			if (w->count <= SIM_MESH_MAX || near)
+				connect_later(w, b, a);
+		}
+	}
 }
 
 static void queued_free(struct queued *q)

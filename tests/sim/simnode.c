@@ -81,6 +81,8 @@ static void send_stored(struct simnode *n, const struct action *a)
 		free(m);
 		return;
 	}
+	if (a->kind == ACT_SEND_BUNDLE && !n->w->o.unsynced)
+		simdisk_sync_journal(&n->disk); /* what was sent is never made again */
 	m[0] = a->kind == ACT_SEND_BUNDLE ? WIRE_BUNDLE : WIRE_DATA;
 	memcpy(m + 1, from->at + a->stored.addr, a->stored.len);
 	simnet_send(n, a->stored.peer, a->kind == ACT_SEND_PIECE, m, 1 + (size_t)a->stored.len);
@@ -159,6 +161,7 @@ enum err simnode_step(struct simnode *n, struct event *ev)
 	world_trace_u64(w, w->now);
 	enum err e = node_step(n->node, ev, &n->acts);
 	w->steps++;
+	w->events[ev->kind]++;
 	n->steps++;
 	world_trace_u64(w, e);
 	world_trace(w, n->acts.journal.at, n->acts.journal.len);
@@ -166,8 +169,6 @@ enum err simnode_step(struct simnode *n, struct event *ev)
 		simdisk_append(&n->disk, wr_view(&n->acts.journal));
 	if (ev->kind == EV_JOIN || ev->kind == EV_ADMIT || ev->kind == EV_INVITE)
 		n->sync = true; /* a member that its admin forgets could never come back */
-	if (ev->kind == EV_BUNDLE_SEALED && !w->o.unsynced)
-		n->sync = true; /* what was sent is not made again in another bundle */
 	if (grave(ev, e))
 		world_fail(w, "node %u: event %d: %s", n->no, (int)ev->kind, err_text(e));
 	for (uint32_t k = 0; k < n->acts.count && !w->failed; k++) {

@@ -211,6 +211,8 @@ static enum err run(struct job *j)
 		return e;
 	for (uint32_t k = 0; k < j->level.count; k++)
 		m.holes += j->level.at[k].kind == ENTRY_HOLE ? j->level.at[k].len : 0;
+	for (uint32_t k = 0; k < j->level.count; k++)
+		m.holes += j->level.at[k].kind == ENTRY_HOLE ? j->level.at[k].len : 0;
 	for (; j->level.count > MANIFEST_ROOT_MAX; m.depth++)
 		raise_level(j, m.depth);
 	m.count = j->level.count;

@@ -101,6 +101,8 @@ static void any_bytes(struct world *w, struct wr *to, size_t len)
 
 static size_t any_size(struct world *w)
 {
+	if (w->f.tiny)
+		return 1 + below(w, 200);
 	if (world_chance(w, w->f.big))
 		return 1 + below(w, 700000);
 	return world_chance(w, 4) ? 1 + below(w, 40000) : 1 + below(w, 300);
@@ -422,11 +424,12 @@ static void write_once(struct simnode *n, uint64_t file)
 	ev.write.append = world_chance(w, 3);
 	ev.write.off = rng_below(&w->rng, size + (world_chance(w, 4) ? 30000 : 1));
 	ev.write.len = (uint32_t)data.len;
-	if (ev.write.off + data.len > SIZE_MAX_BYTES)
+	uint64_t most = w->f.tiny ? INLINE_BYTES_MAX : SIZE_MAX_BYTES;
+	if (ev.write.off + data.len > most)
 		ev.write.off = 0;
 	ev.write.addr = simdisk_write(&n->disk, wr_view(&data));
 	uint64_t off = ev.write.append && s->known ? s->bytes.len : ev.write.off;
-	if (ev.write.append && off + data.len > SIZE_MAX_BYTES) {
+	if (ev.write.append && (w->f.tiny || off + data.len > most)) {
 		ev.write.append = false;
 		ev.write.off = off = 0;
 	}
@@ -449,7 +452,7 @@ static void truncate_once(struct simnode *n, uint64_t file)
 	ev.truncate.file = file;
 	ev.truncate.inode = s->inode;
 	if (!world_chance(n->w, 3))
-		ev.truncate.size = rng_below(&n->w->rng, size + 5000);
+		ev.truncate.size = rng_below(&n->w->rng, n->w->f.tiny ? 500 : size + 5000);
 	enum err e = simnode_step(n, &ev);
 	world_say(n->w, "node %u: truncate file %llu to %llu: %s", n->no, (unsigned long long)file,
 		  (unsigned long long)ev.truncate.size, err_text(e));

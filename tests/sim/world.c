@@ -254,6 +254,8 @@ static void next(struct world *w)
 	free(t.bytes);
 	if (!w->failed)
 		settle_stopping(w);
+	for (unsigned k = 1; w->steps > STEPS_MAX && k <= EV_TICK; k++)
+		world_say(w, "%llu events of kind %u", (unsigned long long)w->events[k], k);
 	if (w->steps > STEPS_MAX)
 		world_fail(w, "a storm: %llu steps", (unsigned long long)w->steps);
 }
@@ -404,6 +406,7 @@ static void begin(struct world *w)
 	seal_use_fake(w->o.seed % 100 != 99);
 	draw_faults(w);
 	w->count = draw_count(w);
+	w->f.tiny = w->count > SIM_MESH_MAX;
 	w->nodes = calloc(w->count, sizeof(*w->nodes));
 	assert(w->nodes);
 	oracle_init(w);
@@ -418,6 +421,8 @@ static void begin(struct world *w)
 		invite_all(w);
 	simnet_init(w);
 	w->acts = w->o.steps ? w->o.steps : 20 + (uint32_t)rng_below(&w->rng, 200);
+	if (w->f.tiny && !w->o.steps)
+		w->acts = MIN(w->acts, 60u);
 	world_say(w,
 		  "seed %llu: %u nodes, %u acts, delay %llu us, loss 1/%u, skew %llu ms%s%s%s%s%s",
 		  (unsigned long long)w->o.seed, w->count, w->acts,

@@ -15,6 +15,7 @@
 #include "simdisk.h"
 
 #define SIM_NODES_MAX 50
+#define SIM_MESH_MAX 12 /* in larger worlds each meets the first, its neighbours and a few */
 #define SIM_SECOND UINT64_C(1000000)
 
 enum timer_kind {
@@ -56,6 +57,7 @@ struct faults { /* what this seed turns on */
 	uint64_t pause_usec; /* between two faults, about */
 	uint64_t user_usec; /* between two acts of users, about */
 	uint32_t big; /* one write in so many is large */
+	bool tiny; /* contents that ride in the record: nobody need meet the author */
 };
 
 struct shadow { /* what a file opened on a node must hold */
@@ -120,6 +122,7 @@ struct world {
 	struct faults f;
 	struct rng rng;
 	uint64_t now, seq, steps, trace;
+	uint64_t events[EV_TICK + 1]; /* how many of each kind */
 	struct timer *heap;
 	uint32_t heap_count, heap_room;
 	struct simnode *nodes;
