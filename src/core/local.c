@@ -209,21 +209,21 @@ static enum err rename_check(struct op *op, const struct showing *s, const struc
 	return ERR_OK;
 }
 
-enum err local_rename(struct view *v, const struct emitter *e, struct inode_id from_dir,
-		      struct bytes from, struct inode_id to_dir, struct bytes to, unsigned flags)
+enum err local_rename(struct view *v, const struct emitter *e, const struct place *from,
+		      const struct place *to, unsigned flags)
 {
 	struct op op = pin_begin(v, e);
 	auto_showing s = {0}, t_entry = {0};
-	struct place at = {.name = to};
+	struct place at = {.name = to->name};
 
-	enum err bad = place_lookup(v, from_dir, from, &s);
+	enum err bad = place_lookup(v, from->parent, from->name, &s);
 	if (!bad)
-		bad = name_check(to);
+		bad = name_check(to->name);
 	if (!bad)
-		bad = dir_check(&op, to_dir, &at.parent);
+		bad = dir_check(&op, to->parent, &at.parent);
 	if (bad)
 		return bad;
-	bad = place_lookup(v, at.parent, to, &t_entry);
+	bad = place_lookup(v, at.parent, at.name, &t_entry);
 	if (bad && bad != ERR_NOENT)
 		return bad;
 	const struct showing *t = bad ? NULL : &t_entry;
@@ -324,7 +324,7 @@ enum err local_resolve(struct view *v, const struct emitter *e, struct inode_id 
 	if (all || done(&op))
 		return done(&op);
 	if (!bytes_equal(keep, name))
-		bad = local_rename(v, e, dir, keep, dir, name, 0);
+		bad = local_rename(v, e, &(struct place){dir, keep}, &(struct place){dir, name}, 0);
 	for (uint32_t k = 0; k < group.count && !bad; k++) {
 		struct bytes other = {group.at[k].s.name, group.at[k].s.name_len};
 		if (bytes_equal(other, keep))

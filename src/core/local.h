@@ -30,9 +30,8 @@ enum err local_rmdir(struct view *v, const struct emitter *e, struct inode_id di
 		     struct bytes name) MUST_USE; /* also ERR_NOTEMPTY */
 enum local_rename_flags { LOCAL_NOREPLACE = 1, LOCAL_EXCHANGE = 2 };
 /* Also ERR_LOOP, ERR_ISDIR, ERR_NOTEMPTY. */
-enum err local_rename(struct view *v, const struct emitter *e, struct inode_id from_dir,
-		      struct bytes from, struct inode_id to_dir, struct bytes to,
-		      unsigned flags) MUST_USE;
+enum err local_rename(struct view *v, const struct emitter *e, const struct place *from,
+		      const struct place *to, unsigned flags) MUST_USE;
 /* A further name for a non-directory; a copy is promoted first.  ERR_PERM for directories. */
 enum err local_link(struct view *v, const struct emitter *e, struct inode_id inode,
 		    struct inode_id dir, struct bytes name) MUST_USE;

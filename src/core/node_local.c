@@ -69,8 +69,9 @@ static enum err local(struct node *n, struct event *ev)
 	case EV_RMDIR:
 		return local_rmdir(n->view, &em, ev->name.dir, ev->name.name);
 	case EV_RENAME:
-		return local_rename(n->view, &em, ev->rename.from_dir, ev->rename.from,
-				    ev->rename.to_dir, ev->rename.to, ev->rename.flags);
+		return local_rename(
+			n->view, &em, &(struct place){ev->rename.from_dir, ev->rename.from},
+			&(struct place){ev->rename.to_dir, ev->rename.to}, ev->rename.flags);
 	case EV_LINK:
 		return local_link(n->view, &em, ev->link.inode, ev->link.dir, ev->link.name);
 	case EV_SETATTR:

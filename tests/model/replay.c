@@ -321,8 +321,8 @@ static enum err rename_paths(struct replica *r, const char *from, const char *to
 		bad = split(r, to, &to_dir, &to_name);
 	if (bad)
 		return bad;
-	return local_rename(r->view, emitter_of(r, &e), from_dir, from_name, to_dir, to_name,
-			    flags);
+	return local_rename(r->view, emitter_of(r, &e), &(struct place){from_dir, from_name},
+			    &(struct place){to_dir, to_name}, flags);
 }
 
 static enum err do_rename(struct step *s)

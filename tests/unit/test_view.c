@@ -17,8 +17,8 @@ static void test_view_file_without_version(void **state)
 	assert_int_equal(a.content.len, 0);
 	assert_int_equal(a.nlink, 1);
 	assert_int_equal(a.mode, 0644);
-	assert_int_equal(local_rename(f->v, &f->e, INODE_ROOT, bytes_text("f"), INODE_ROOT,
-				      bytes_text("g"), 0),
+	assert_int_equal(local_rename(f->v, &f->e, &(struct place){INODE_ROOT, bytes_text("f")},
+				      &(struct place){INODE_ROOT, bytes_text("g")}, 0),
 			 ERR_OK);
 	assert_int_equal(local_edit(f->v, &f->e, i), ERR_OK);
 	assert_int_equal(fix_content(f, i, "hello"), ERR_OK);
@@ -90,16 +90,26 @@ static void test_view_posix_errors(void **state)
 	assert_int_equal(local_unlink(f->v, &f->e, INODE_ROOT, dn), ERR_ISDIR);
 	assert_int_equal(local_rmdir(f->v, &f->e, INODE_ROOT, fn), ERR_NOTDIR);
 	assert_int_equal(local_rmdir(f->v, &f->e, INODE_ROOT, dn), ERR_NOTEMPTY);
-	assert_int_equal(local_rename(f->v, &f->e, INODE_ROOT, dn, e, none, 0), ERR_LOOP);
-	assert_int_equal(local_rename(f->v, &f->e, INODE_ROOT, dn, INODE_ROOT, fn, 0), ERR_NOTDIR);
-	assert_int_equal(local_rename(f->v, &f->e, INODE_ROOT, fn, INODE_ROOT, dn, 0), ERR_ISDIR);
-	assert_int_equal(local_rename(f->v, &f->e, INODE_ROOT, fn, INODE_ROOT, dn, LOCAL_NOREPLACE),
-			 ERR_EXIST);
-	assert_int_equal(local_rename(f->v, &f->e, INODE_ROOT, fn, d, none, LOCAL_EXCHANGE),
-			 ERR_NOENT);
-	assert_int_equal(local_rename(f->v, &f->e, INODE_ROOT, dn, d, en, LOCAL_EXCHANGE),
+	assert_int_equal(local_rename(f->v, &f->e, &(struct place){INODE_ROOT, dn},
+				      &(struct place){e, none}, 0),
 			 ERR_LOOP);
-	assert_int_equal(local_rename(f->v, &f->e, d, en, INODE_ROOT, dn, LOCAL_EXCHANGE),
+	assert_int_equal(local_rename(f->v, &f->e, &(struct place){INODE_ROOT, dn},
+				      &(struct place){INODE_ROOT, fn}, 0),
+			 ERR_NOTDIR);
+	assert_int_equal(local_rename(f->v, &f->e, &(struct place){INODE_ROOT, fn},
+				      &(struct place){INODE_ROOT, dn}, 0),
+			 ERR_ISDIR);
+	assert_int_equal(local_rename(f->v, &f->e, &(struct place){INODE_ROOT, fn},
+				      &(struct place){INODE_ROOT, dn}, LOCAL_NOREPLACE),
+			 ERR_EXIST);
+	assert_int_equal(local_rename(f->v, &f->e, &(struct place){INODE_ROOT, fn},
+				      &(struct place){d, none}, LOCAL_EXCHANGE),
+			 ERR_NOENT);
+	assert_int_equal(local_rename(f->v, &f->e, &(struct place){INODE_ROOT, dn},
+				      &(struct place){d, en}, LOCAL_EXCHANGE),
+			 ERR_LOOP);
+	assert_int_equal(local_rename(f->v, &f->e, &(struct place){d, en},
+				      &(struct place){INODE_ROOT, dn}, LOCAL_EXCHANGE),
 			 ERR_LOOP);
 	assert_int_equal(local_link(f->v, &f->e, d, INODE_ROOT, none), ERR_PERM);
 	assert_int_equal(local_link(f->v, &f->e, file, INODE_ROOT, dn), ERR_EXIST);
@@ -120,8 +130,8 @@ static void test_view_exchange(void **state)
 	struct shown s;
 	char path[64];
 
-	assert_int_equal(local_rename(f->v, &f->e, INODE_ROOT, bytes_text("d"), INODE_ROOT,
-				      bytes_text("f"), LOCAL_EXCHANGE),
+	assert_int_equal(local_rename(f->v, &f->e, &(struct place){INODE_ROOT, bytes_text("d")},
+				      &(struct place){INODE_ROOT, bytes_text("f")}, LOCAL_EXCHANGE),
 			 ERR_OK);
 	assert_int_equal(view_lookup(f->v, INODE_ROOT, bytes_text("d"), &s), ERR_OK);
 	assert_true(inode_equal(s.id, file));

@@ -173,7 +173,8 @@ static void operate(struct fix *f, struct rng *r)
 		e = local_rmdir(f->v, &f->e, dir, p.name);
 		break;
 	case 3:
-		e = local_rename(f->v, &f->e, dir, p.name, q.parent, q.name, flags);
+		e = local_rename(f->v, &f->e, &(struct place){dir, p.name},
+				 &(struct place){q.parent, q.name}, flags);
 		break;
 	case 4:
 		e = local_edit(f->v, &f->e, s.id);
