@@ -531,13 +531,23 @@ static enum err apply(struct log *l, struct step *s, struct bundle *b, const str
 	return e ? e : note_applied(l, in);
 }
 
+/* What a waiting bundle takes: compressed, it may be thousands of times larger than it came. */
+static size_t wait_bytes(const struct bundle *b)
+{
+	struct seal_info info;
+
+	if (!b->plain || seal_peek(b->head.body, &info))
+		return b->raw_len;
+	return b->raw_len + 2 * (size_t)info.plain_len + b->count * sizeof(b->records[0]);
+}
+
 /* What nobody vouches for yet gets a quarter of the table. */
 static enum err wait(struct log *l, struct bundle *b, bool judged)
 {
 	unsigned part = judged ? 1 : 4;
 
 	if (l->waiting_count >= LOG_WAITING_MAX / part ||
-	    l->waiting_bytes + b->raw_len > LOG_WAITING_BYTES_MAX / part)
+	    l->waiting_bytes + wait_bytes(b) > LOG_WAITING_BYTES_MAX / part)
 		return fail(ERR_FULL);
 	for (uint32_t k = 0; k < l->waiting_count; k++)
 		if (l->waiting[k]->head.inc == b->head.inc &&
@@ -552,7 +562,7 @@ static enum err wait(struct log *l, struct bundle *b, bool judged)
 		l->waiting_room = room;
 	}
 	l->waiting[l->waiting_count++] = b;
-	l->waiting_bytes += b->raw_len;
+	l->waiting_bytes += wait_bytes(b);
 	return ERR_OK;
 }
 
@@ -604,7 +614,7 @@ enum err log_ready(struct log *l, struct step *s, const struct log_judge *j, boo
 	*more = false;
 	for (uint32_t k = 0; k < l->waiting_count; k++) {
 		struct bundle *b = l->waiting[k];
-		size_t len = b->raw_len;
+		size_t len = wait_bytes(b);
 		enum err e = try_apply(l, s, j, b, 0);
 		if (e == ERR_AGAIN)
 			continue;

@@ -18,7 +18,7 @@
 #include "core/step.h"
 
 #define LOG_WAITING_MAX 4096
-#define LOG_WAITING_BYTES_MAX (64u << 20)
+#define LOG_WAITING_BYTES_MAX (64u << 20) /* of memory */
 #define LOG_INCARNATIONS_MAX VECTOR_MAX
 /* In a bundle's delta: this entry of the vector before is gone (a record held back had not seen
  * it). */
