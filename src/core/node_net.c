@@ -7,6 +7,8 @@
  */
 #include "core/node_impl.h"
 
+#define JOINERS_MAX 16 /* sessions with devices that are not members */
+
 void node_net_keep_all(struct node *n)
 {
 	for (uint32_t k = 0; k < roster_count(n->roster); k++) {
@@ -39,6 +41,33 @@ static enum err take_record(struct node *n, struct bytes record, bool *any)
 	return step_sound(&n->step);
 }
 
+/* End a session; until it has ended nothing is said in it and nothing is heard. */
+static enum err part_with(struct node *n, struct peer *p, enum err why)
+{
+	struct action *a = step_act(&n->step, ACT_DROP);
+
+	if (!a)
+		return fail(ERR_NOMEM);
+	a->drop.peer = p->session;
+	a->drop.why = why;
+	p->joining = true;
+	fetch_down(n->fetch, p->session);
+	return ERR_OK;
+}
+
+/* Whoever is a member no longer hears no more of the folder. */
+static enum err part_with_strangers(struct node *n)
+{
+	enum err e = ERR_OK;
+
+	for (uint32_t k = 0; k < spread_count(n->spread) && !e; k++) {
+		struct peer *p = spread_at(n->spread, k);
+		if (!p->joining && !p->we_join && roster_role(n->roster, &p->device) == ROLE_NONE)
+			e = part_with(n, p, ERR_REFUSED);
+	}
+	return e;
+}
+
 /* The roster has grown: keys, sessions and bundles that waited may follow. */
 static enum err roster_grew(struct node *n, const struct peer *from)
 {
@@ -59,6 +88,8 @@ static enum err roster_grew(struct node *n, const struct peer *from)
 	}
 	if (!e)
 		e = spread_roster(n->spread, &n->step, from);
+	if (!e)
+		e = part_with_strangers(n);
 	spread_owe(n->spread);
 	return e;
 }
@@ -149,6 +180,29 @@ static enum err on_addr(struct node *n, const struct event *ev)
 
 /* ---- network ---- */
 
+/* Strangers who say that they want to join must not keep members out: of too many the oldest goes.
+ * One that may join has said so at once. */
+static enum err room_for_joiner(struct node *n)
+{
+	struct peer *oldest = NULL;
+	uint32_t count = 0;
+
+	for (uint32_t k = 0; k < spread_count(n->spread); k++) {
+		struct peer *p = spread_at(n->spread, k);
+		if (!p->joining)
+			continue;
+		count++;
+		if (!oldest || p->session < oldest->session)
+			oldest = p;
+	}
+	if (count < JOINERS_MAX)
+		return ERR_OK;
+	uint64_t session = oldest->session;
+	enum err e = part_with(n, oldest, ERR_FULL);
+	spread_down(n->spread, session);
+	return e;
+}
+
 static enum err on_up(struct node *n, const struct event *ev)
 {
 	struct peer new = {.session = ev->peer,
@@ -159,7 +213,9 @@ static enum err on_up(struct node *n, const struct event *ev)
 
 	memcpy(new.hash, ev->up.hash, sizeof(new.hash));
 	memcpy(new.secret, ev->up.secret, sizeof(new.secret));
-	enum err e = spread_up(n->spread, &new, &p);
+	enum err e = new.joining ? room_for_joiner(n) : ERR_OK;
+	if (!e)
+		e = spread_up(n->spread, &new, &p);
 	if (e)
 		return e;
 	if (p->we_join)

@@ -32,7 +32,7 @@ struct world {
 	struct seal_keys keys;
 	struct author who[WHO];
 	struct wr journal;
-	uint64_t now;
+	uint64_t now, dropped; /* dropped: the last session that the node ended */
 };
 struct forged { /* what a bundle says beside what its author's log demands */
 	const struct vector *delta;
@@ -50,6 +50,9 @@ static enum err step(struct world *w, struct event *ev)
 	ev->journal_at = w->journal.len;
 	enum err e = node_step(w->node, ev, &acts);
 	wr_bytes(&w->journal, wr_view(&acts.journal));
+	for (uint32_t k = 0; k < acts.count; k++)
+		if (acts.at[k].kind == ACT_DROP)
+			w->dropped = acts.at[k].drop.peer;
 	actions_fini(&acts);
 	return e;
 }
@@ -366,6 +369,65 @@ static void test_large_vectors(void **state)
 	world_free(w);
 }
 
+/* A compressed bundle that waits takes the room that it takes in memory. */
+static void test_flood_of_large_bundles(void **state)
+{
+	struct world *w = world_new();
+	const uint32_t count = 20000;
+	struct record *r = calloc(count, sizeof(*r));
+	const struct forged large = {.records = r, .count = count};
+	struct node_counts counts;
+
+	(void)state;
+	for (uint32_t k = 0; k < count; k++)
+		r[k] = attr_record(w->who[M].inc, k + 1, k);
+	w->who[M].seq = 1; /* the one before will never come */
+	w->who[M].prev.b[0] = 1;
+	for (uint32_t k = 0; k < 20; k++)
+		assert_int_equal(say(w, M, &large), ERR_OK);
+	node_counts(w->node, &counts);
+	assert_in_range(counts.waiting_bundles, 1,
+			LOG_WAITING_BYTES_MAX / (count * sizeof(struct record)));
+	free(r);
+	world_free(w);
+}
+
+/* Who is removed while a session is open hears no more in it. */
+static void test_removed_while_connected(void **state)
+{
+	struct world *w = world_new();
+	struct event ev = {.kind = EV_ADMIT};
+
+	(void)state;
+	ev.member.what = MEMBER_REMOVE;
+	ev.member.subject = w->who[B].pair.pub;
+	assert_int_equal(step(w, &ev), ERR_OK);
+	assert_int_equal(w->dropped, SESSION);
+	assert_int_equal(say(w, V, &nothing), ERR_MALFORMED);
+	world_free(w);
+}
+
+/* However many say that they want to join: a member finds room. */
+static void test_flood_of_joiners(void **state)
+{
+	struct world *w = world_new();
+	struct event up = {.kind = EV_UP};
+
+	(void)state;
+	for (uint64_t k = 0; k < 2 * NODE_PEERS_MAX; k++) {
+		up.peer = 100 + k;
+		up.up.joining = true;
+		up.up.device.b[0] = (uint8_t)k;
+		assert_int_equal(step(w, &up), ERR_OK);
+	}
+	assert_int_not_equal(w->dropped, 0);
+	up.peer = 5000;
+	up.up.joining = false;
+	up.up.device = w->who[V].pair.pub;
+	assert_int_equal(step(w, &up), ERR_OK);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,6 +438,9 @@ int main(void)
 		cmocka_unit_test(test_flood_of_strangers),
 		cmocka_unit_test(test_broken_chain),
 		cmocka_unit_test(test_large_vectors),
+		cmocka_unit_test(test_flood_of_large_bundles),
+		cmocka_unit_test(test_removed_while_connected),
+		cmocka_unit_test(test_flood_of_joiners),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
