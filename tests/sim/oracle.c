@@ -118,7 +118,8 @@ static void push(struct walk *l, const struct entry *e, uint32_t count)
 /* One entry: its bytes, or its children onto the pile. */
 static bool take_entry(struct world *w, struct walk *l, struct wr *ret)
 {
-	struct entry e = l->at[--l->count], children[MANIFEST_NODE_MAX];
+	static struct entry children[MANIFEST_NODE_MAX]; /* one at a time: off the stack */
+	struct entry e = l->at[--l->count];
 	uint8_t key[1 + HASH_LEN], depth;
 	struct bytes plain;
 	uint32_t count;

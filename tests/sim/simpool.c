@@ -103,7 +103,7 @@ static void store(struct job *j, enum seal_kind kind, struct bytes plain, struct
 /* The next bytes of the work from off, into buf. */
 static enum err fill(struct job *j, uint64_t off, uint64_t len)
 {
-	struct piece pieces[PIECES_MAX];
+	static struct piece pieces[PIECES_MAX]; /* one job at a time: off the stack */
 	enum err e = ERR_OK;
 
 	wr_reset(&j->buf);
@@ -338,7 +338,7 @@ struct bundle *simpool_open(struct simnode *n, struct bytes raw, bool verify)
 
 enum err simpool_node(struct simnode *n, struct bytes sealed, struct wr *w)
 {
-	struct entry at[MANIFEST_NODE_MAX];
+	static struct entry at[MANIFEST_NODE_MAX]; /* one at a time: off the stack */
 	uint8_t depth;
 	uint32_t count;
 	enum err e = open_piece(n, sealed, SEAL_NODE, w);

@@ -350,8 +350,8 @@ static void test_errors_have_texts_and_a_trail(void **state)
 	assert_string_equal(err_text((enum err)9999), "unknown error");
 	assert_int_equal(err_errno((enum err)9999), EIO);
 	for (int k = 0; k < ERR_TRAIL + 5; k++)
-		assert_int_equal(err_note(ERR_BUSY, __FILE__, __LINE__), ERR_BUSY);
-	assert_int_equal(err_note(ERR_LOOP, __FILE__, __LINE__), ERR_LOOP);
+		err_note(ERR_BUSY, __FILE__, __LINE__);
+	err_note(ERR_LOOP, __FILE__, __LINE__);
 	births = 0;
 	err_trail(count_birth, &last);
 	assert_int_equal(births, ERR_TRAIL);

@@ -348,7 +348,7 @@ static void test_broken_chain(void **state)
 static void test_large_vectors(void **state)
 {
 	struct world *w = world_new();
-	struct where at[VECTOR_MAX];
+	static struct where at[VECTOR_MAX];
 
 	(void)state;
 	for (uint32_t k = 0; k < VECTOR_MAX; k++)
