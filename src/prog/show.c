@@ -74,7 +74,7 @@ static void show_folder(const json_t *f)
 	(void)printf("\n  role %s, %" PRIu64 " members, %" PRIu64 " connected\n", text(f, "role"),
 		     number(f, "members"), number(f, "connected"));
 	(void)printf("  %" PRIu64 " entries; ", number(f, "inodes"));
-	put_bytes(number(f, "piece_bytes") + number(f, "bytes_unsealed"));
+	put_bytes(number(f, "pack_bytes") + number(f, "bytes_unsealed"));
 	(void)fputs(" of contents here, ", stdout);
 	put_bytes(number(f, "fetched_bytes"));
 	(void)fputs(" fetched since the daemon started\n", stdout);
