@@ -211,8 +211,10 @@ uint64_t content_ahead(struct content *c, uint64_t file, uint64_t off, uint64_t 
 	 * order. */
 	bool in_order = off <= f->ahead_next + CONTENT_AHEAD_MIN &&
 			off + CONTENT_AHEAD_MIN >= f->ahead_next;
+	if (in_order && off + len <= f->ahead_next)
+		return 0; /* the same read again, once its bytes are here */
 	f->ahead_next = MAX(in_order ? f->ahead_next : 0, off + len);
-	if (!in_order || (off == 0 && f->ahead_window == 0)) {
+	if (!in_order || f->ahead_window == 0) { /* the first read, or the first after a leap */
 		f->ahead_window = in_order ? CONTENT_AHEAD_MIN : 0;
 		f->ahead_done = f->ahead_next;
 		return 0;
