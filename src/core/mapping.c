@@ -8,6 +8,7 @@
 #include "core/mapping.h"
 #include "core/tables.h"
 
+#define RANGE_LOOKS_MAX 4096
 #define LOOKS_MAX (1u << 16) /* half a second */
 
 static struct piece *add(struct sink *k, uint64_t len)
@@ -239,7 +240,12 @@ enum err mapping_range(struct kv *kv, const struct manifest *m, uint64_t off, ui
 		err = map_inline(m, off, in - off, sink);
 		off = in;
 	}
-	while (off < in && !sink->full && !err) {
+	for (uint32_t looks = 0; off < in && !sink->full && !err; looks++) {
+		if (looks ==
+		    RANGE_LOOKS_MAX) { /* chunks of a byte, or holes: no more in one step */
+			sink->full = true;
+			break;
+		}
 		struct entry e;
 		struct missing lacks;
 		uint64_t start;

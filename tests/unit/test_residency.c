@@ -51,9 +51,33 @@ static void test_tower(void **state)
 	kv_free_map(kv);
 }
 
+/* Neither do they keep a read: what a step does not look at is left to the next. */
+static void test_range_of_a_tower(void **state)
+{
+	static const uint8_t leaves[] = {ENTRY_CHUNK, ENTRY_HOLE};
+	struct kv *kv = kv_new_map();
+	struct missing missing[16];
+	struct piece pieces[16];
+	struct manifest m;
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_LEN(leaves); k++) {
+		struct sink sink = {.pieces = pieces,
+				    .max = ARRAY_LEN(pieces),
+				    .missing = missing,
+				    .missing_max = ARRAY_LEN(missing)};
+		tower(kv, &m, leaves[k]);
+		assert_int_equal(mapping_range(kv, &m, 1000, 64u << 20, &sink), ERR_OK);
+		assert_true(sink.full);
+		assert_in_range(sink.len, 1, 1 << 20);
+	}
+	kv_free_map(kv);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_tower)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_tower),
+					   cmocka_unit_test(test_range_of_a_tower)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
