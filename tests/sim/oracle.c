@@ -118,7 +118,6 @@ static void push(struct walk *l, const struct entry *e, uint32_t count)
 /* One entry: its bytes, or its children onto the pile. */
 static bool take_entry(struct world *w, struct walk *l, struct wr *ret)
 {
-	static struct entry children[MANIFEST_NODE_MAX]; /* one at a time: off the stack */
 	struct entry e = l->at[--l->count];
 	uint8_t key[1 + HASH_LEN], depth;
 	struct bytes plain;
@@ -135,10 +134,13 @@ static bool take_entry(struct world *w, struct walk *l, struct wr *ret)
 		wr_bytes(ret, plain);
 		return plain.len == e.len;
 	}
-	if (node_decode(plain, &depth, children, &count))
-		return false;
-	push(l, children, count);
-	return true;
+	struct entry *children = malloc(MANIFEST_NODE_MAX * sizeof(*children));
+	assert(children);
+	bool ok = node_decode(plain, &depth, children, &count) == ERR_OK;
+	if (ok)
+		push(l, children, count);
+	free(children);
+	return ok;
 }
 
 bool oracle_content(struct world *w, struct bytes manifest, struct wr *ret)

@@ -4,7 +4,8 @@
  *
  * Each seed runs in a child process, so that an assertion that fails in one does not hide the
  * others; what to type to see it again is printed.  --twice runs each seed twice and compares the
- * traces.  --unsynced lets bundles leave before they are synced.  --seconds N stops after so much
+ * traces.  --unsynced lets bundles leave before they are synced; --roles
+ * lets admins change roles.  --seconds N stops after so much
  * time, whatever is left.
  */
 #include "world.h"
@@ -83,19 +84,24 @@ static int usage(const char *name)
 {
 	fprintf(stderr,
 		"usage: %s [--seed N] [--runs N] [--nodes N] [--steps N] [--seconds N]\n"
-		"          [--twice] [--here] [--unsynced] [--verbose]\n",
+		"          [--twice] [--here] [--unsynced] [--roles] [--verbose]\n",
 		name);
 	return 2;
 }
 
 static bool parse(int argc, char **argv, struct plan *p)
 {
-	static const struct option options[] = {
-		{"seed", required_argument, NULL, 's'},    {"runs", required_argument, NULL, 'r'},
-		{"nodes", required_argument, NULL, 'n'},   {"steps", required_argument, NULL, 't'},
-		{"seconds", required_argument, NULL, 'S'}, {"twice", no_argument, NULL, '2'},
-		{"here", no_argument, NULL, 'h'},          {"unsynced", no_argument, NULL, 'u'},
-		{"verbose", no_argument, NULL, 'v'},       {NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+						{"runs", required_argument, NULL, 'r'},
+						{"nodes", required_argument, NULL, 'n'},
+						{"steps", required_argument, NULL, 't'},
+						{"seconds", required_argument, NULL, 'S'},
+						{"twice", no_argument, NULL, '2'},
+						{"here", no_argument, NULL, 'h'},
+						{"unsynced", no_argument, NULL, 'u'},
+						{"roles", no_argument, NULL, 'R'},
+						{"verbose", no_argument, NULL, 'v'},
+						{NULL, 0, NULL, 0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -121,6 +127,9 @@ static bool parse(int argc, char **argv, struct plan *p)
 			break;
 		case 'h':
 			p->here = true;
+			break;
+		case 'R':
+			p->o.roles = true;
 			break;
 		case 'u':
 			p->o.unsynced = true;

@@ -7,9 +7,9 @@
  */
 #include "simnode.h"
 #include "oracle.h"
+#include "simfile.h"
 #include "simnet.h"
 #include "simpool.h"
-#include "users.h"
 #include <stdlib.h>
 
 #define WALL_MS_START INT64_C(1793000000000)
@@ -192,6 +192,11 @@ enum err simnode_step(struct simnode *n, struct event *ev)
 	return e;
 }
 
+bool simnode_may_lack(const struct simnode *n)
+{
+	return n->role < ROLE_WRITER || n->w->f.roles;
+}
+
 /* ---- life ---- */
 
 static enum err replay_open(void *arg, struct bytes raw, struct bundle **ret)
@@ -310,7 +315,7 @@ void simnode_stop(struct simnode *n)
 	if (!n->node || n->stopping)
 		return;
 	n->stopping = true;
-	users_close(n);
+	simfile_close_all(n);
 	(void)simnode_step(n, &ev);
 	(void)world_timer_of(n, TIMER_STOP, 10 * SIM_SECOND);
 }
@@ -335,7 +340,7 @@ void simnode_end(struct simnode *n, enum simnode_end how)
 	kv_free_map(n->kv);
 	n->kv = NULL;
 	n->life++;
-	users_forget(n);
+	simfile_forget(n);
 	simnet_gone(n);
 }
 
@@ -346,7 +351,7 @@ void simnode_free(struct simnode *n)
 	kv_free_map(n->snap.kv);
 	simdisk_fini(&n->disk);
 	actions_fini(&n->acts);
-	users_forget(n);
+	simfile_forget(n);
 	free(n->shadows);
 	free(n->parked);
 }
@@ -502,7 +507,7 @@ void simnode_timer(struct simnode *n, struct timer *t)
 		on_bundle_sealed(n, t);
 		break;
 	case TIMER_READ:
-		users_read(n, t->a, (enum err)t->b);
+		simfile_again(n, t->a, (enum err)t->b);
 		break;
 	default: /* TIMER_STOP: it took too long, as an impatient system would say */
 		simnode_end(n, SIMNODE_KILL);

@@ -15,6 +15,8 @@ void simnode_stop(struct simnode *n); /* ask for a clean stop; it ends when the 
 void simnode_free(struct simnode *n);
 void simnode_commit(struct simnode *n); /* the index commits its rows */
 enum err simnode_step(struct simnode *n, struct event *ev);
+/* Whether ERR_ROFS is an answer that may be: it is, or may have become, a reader. */
+bool simnode_may_lack(const struct simnode *n);
 void simnode_timer(struct simnode *n, struct timer *t);
 
 /* From simnet. */

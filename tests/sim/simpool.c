@@ -11,8 +11,8 @@
 #include "simnode.h"
 #include <stdlib.h>
 
-#define MISSING_MAX 64
-#define PIECES_MAX 256
+#define MISSING_MAX 32
+#define PIECES_MAX 40
 
 struct entries {
 	struct entry *at;

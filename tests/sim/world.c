@@ -10,6 +10,7 @@
  */
 #include "world.h"
 #include "oracle.h"
+#include "simfile.h"
 #include "simnet.h"
 #include "simnode.h"
 #include "users.h"
@@ -157,6 +158,25 @@ static void cut_some(struct world *w, bool one_way)
 	world_say(w, "the network is cut%s", one_way ? " one way" : "");
 }
 
+/* An admin gives somebody else another role; the first one stays what it is. */
+static void change_role(struct world *w)
+{
+	struct simnode *by = &w->nodes[rng_below(&w->rng, w->count)];
+	struct simnode *of = &w->nodes[rng_below(&w->rng, w->count)];
+	struct event ev = {.kind = EV_ADMIT};
+
+	if (!by->node || of->no == 0 || by == of)
+		return;
+	ev.member.what = MEMBER_ROLE;
+	ev.member.subject = of->config.device.pub;
+	ev.member.role = ROLE_READER + (enum role)rng_below(&w->rng, 3);
+	enum err e = simnode_step(by, &ev);
+	world_say(w, "node %u makes node %u %s: %s", by->no, of->no, role_text(ev.member.role),
+		  err_text(e));
+	if (e && e != ERR_REFUSED && e != ERR_NOENT)
+		world_fail(w, "node %u: a change of role says %s", by->no, err_text(e));
+}
+
 static void fault(struct world *w)
 {
 	struct simnode *n = &w->nodes[rng_below(&w->rng, w->count)];
@@ -188,7 +208,10 @@ static void fault(struct world *w)
 			simnode_stop(n);
 		break;
 	default:
-		simnode_commit(n);
+		if (w->f.roles && world_chance(w, 2))
+			change_role(w);
+		else
+			simnode_commit(n);
 		break;
 	}
 }
@@ -330,7 +353,7 @@ static bool acts_done(struct world *w)
 
 static bool reads_done(struct world *w)
 {
-	return !users_reading(w);
+	return !simfile_reading(w);
 }
 
 /* ---- beginning ---- */
@@ -349,6 +372,7 @@ static void draw_faults(struct world *w)
 	f->kill = world_chance(w, 3);
 	f->clean = world_chance(w, 3);
 	f->early = world_chance(w, 4);
+	f->roles = world_chance(w, 6) && w->o.roles;
 	f->pause_usec = SIM_SECOND + rng_below(&w->rng, 20 * SIM_SECOND);
 	f->user_usec = 2000 + rng_below(&w->rng, 2 * SIM_SECOND);
 	f->big = world_chance(w, 2) ? 10 : 60;
@@ -423,13 +447,14 @@ static void begin(struct world *w)
 	w->acts = w->o.steps ? w->o.steps : 20 + (uint32_t)rng_below(&w->rng, 200);
 	if (w->f.tiny && !w->o.steps)
 		w->acts = MIN(w->acts, 60u);
-	world_say(w,
-		  "seed %llu: %u nodes, %u acts, delay %llu us, loss 1/%u, skew %llu ms%s%s%s%s%s",
-		  (unsigned long long)w->o.seed, w->count, w->acts,
-		  (unsigned long long)w->f.delay_usec, w->f.loss, (unsigned long long)w->f.skew_ms,
-		  w->f.partition ? ", partitions" : "", w->f.clog ? ", clogs" : "",
-		  w->f.power ? ", power cuts" : "", w->f.kill ? ", kills" : "",
-		  w->f.clean ? ", stops" : "");
+	world_say(
+		w,
+		"seed %llu: %u nodes, %u acts, delay %llu us, loss 1/%u, skew %llu ms%s%s%s%s%s%s",
+		(unsigned long long)w->o.seed, w->count, w->acts,
+		(unsigned long long)w->f.delay_usec, w->f.loss, (unsigned long long)w->f.skew_ms,
+		w->f.partition ? ", partitions" : "", w->f.clog ? ", clogs" : "",
+		w->f.power ? ", power cuts" : "", w->f.kill ? ", kills" : "",
+		w->f.clean ? ", stops" : "", w->f.roles ? ", roles" : "");
 }
 
 static void end(struct world *w)
@@ -476,7 +501,7 @@ static void liveness(struct world *w)
 		if (!n->node)
 			simnode_start(n);
 		else if (!n->stopping)
-			users_close(n);
+			simfile_close_all(n);
 	}
 	world_say(w, "healed");
 	if (!run(w, HEAL_LIMIT, converged) && !w->failed) {
@@ -518,7 +543,7 @@ enum world_answer world_run(const struct options *o, uint64_t *trace, char why[1
 	if (!w->failed)
 		oracle_end(w);
 	if (!w->failed) {
-		users_read_all(w);
+		simfile_read_all(w);
 		if (!run(w, READ_LIMIT, reads_done))
 			world_fail(w, "reads do not end");
 	}

@@ -46,6 +46,7 @@ struct options {
 	uint64_t seed;
 	uint32_t nodes, steps; /* 0: as the seed says */
 	bool verbose;
+	bool roles; /* admins change roles */
 	bool unsynced; /* own bundles leave before they are synced */
 };
 struct faults { /* what this seed turns on */
