@@ -67,6 +67,7 @@ enum err content_map(struct content *c, struct content_range *r, struct sink *si
 enum err content_work_map(struct content *c, uint64_t work, uint64_t off, uint64_t len,
 			  struct sink *sink) MUST_USE;
 uint64_t content_work_size(struct content *c, uint64_t work);
+struct inode_id content_work_inode(struct content *c, uint64_t work); /* {0, 0}: no such work */
 enum err content_work_reuse(struct content *c, uint64_t work, uint64_t off,
 			    struct entry *ret) MUST_USE;
 /* What to fetch ahead after a read of [off, off + len) of file; 0: nothing. */

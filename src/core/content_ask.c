@@ -162,6 +162,13 @@ enum err content_work_map(struct content *c, uint64_t work, uint64_t off, uint64
 	return map_work(c, &l, off, len, sink);
 }
 
+struct inode_id content_work_inode(struct content *c, uint64_t work)
+{
+	struct file *f = content_file_of_work(c, work);
+
+	return f ? f->inode : (struct inode_id){0, 0};
+}
+
 uint64_t content_work_size(struct content *c, uint64_t work)
 {
 	struct file *f = content_file_of_work(c, work);

@@ -495,12 +495,33 @@ static enum err dispatch(struct node *n, struct event *ev)
 /* ---- what every step ends with ---- */
 
 /* Whether the kernel itself made this change: the names of the running operation. */
-static bool by_kernel(const struct event *ev, const struct change *c)
+static bool knows_attr(const struct node *n, const struct event *ev, struct inode_id i)
+{
+	switch ((int)ev->kind) {
+	case EV_SETATTR:
+		return inode_equal(i, ev->setattr.inode);
+	case EV_MAKE: /* it forgets a directory's attributes itself when it changes an entry */
+		return inode_equal(i, ev->make.dir);
+	case EV_UNLINK:
+	case EV_RMDIR:
+		return inode_equal(i, ev->name.dir);
+	case EV_LINK:
+		return inode_equal(i, ev->link.dir);
+	case EV_RENAME:
+		return inode_equal(i, ev->rename.from_dir) || inode_equal(i, ev->rename.to_dir);
+	case EV_SEALED: /* size and time were those of the writes */
+		return inode_equal(i, n->sealing);
+	default:
+		return false;
+	}
+}
+
+static bool by_kernel(const struct node *n, const struct event *ev, const struct change *c)
 {
 	struct bytes name = {c->name, c->name_len};
 
 	if (c->kind != CHANGE_ENTRY)
-		return ev->kind == EV_SETATTR && inode_equal(c->inode, ev->setattr.inode);
+		return c->kind == CHANGE_ATTR && knows_attr(n, ev, c->inode);
 	switch ((int)ev->kind) {
 	case EV_MAKE:
 		return inode_equal(c->inode, ev->make.dir) && bytes_equal(name, ev->make.name);
@@ -528,7 +549,7 @@ static enum err tell_kernel(struct node *n, const struct event *ev)
 		bool news = true;
 		if (c.kind == CHANGE_DATA)
 			e = content_changed(n->content, &n->step, c.inode, &news);
-		if (e || !news || by_kernel(ev, &c))
+		if (e || !news || by_kernel(n, ev, &c))
 			continue;
 		struct action *a = step_act(&n->step, ACT_NOTIFY);
 		if (a)
@@ -577,6 +598,8 @@ enum err node_step(struct node *n, struct event *ev, struct actions *a)
 				.now = ev->now_usec,
 				.wall_ms = ev->wall_ms,
 				.journal_at = ev->journal_at};
+	if (ev->kind == EV_SEALED)
+		n->sealing = content_work_inode(n->content, ev->sealed.work);
 	enum err e = dispatch(n, ev);
 	enum err e2 = finish(n, ev);
 	return e ? e : e2;

@@ -28,6 +28,7 @@ struct node {
 	struct folder_keys keys;
 	bool have_keys, started, clean_start;
 	bool cut_all; /* EV_CUT was given: publish without waiting for acknowledgements */
+	struct inode_id sealing; /* of the EV_SEALED being stepped */
 	struct step step; /* of the running step */
 	struct change *changes;
 	uint32_t changes_count, changes_room;
