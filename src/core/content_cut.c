@@ -231,23 +231,17 @@ enum err content_cut(struct content *c, struct step *s, struct file *f)
 
 /*
  * Seal on what was cut before the restart.  What a power cut took may have been sealed and sent
- * already; sealed again it is another record, which must not go out under the same dot.  Clock and
- * vector stay those of the operation.
+ * already; sealed again it is another record, which must not go out under the same dot.
  */
 enum err content_cut_again(struct content *c, struct step *s, struct file *f)
 {
 	struct work *w = f->sealing;
-	struct reserved fresh;
+	bool renewed;
+	enum err e = outbox_renew(c->k.outbox, &w->at, &renewed);
 
-	outbox_reserve(c->k.outbox, s, &fresh);
-	vector_unref(fresh.vec);
-	if (w->at.dot.inc != fresh.dot.inc) {
-		w->at.dot = fresh.dot;
-		enum err e = note_cut(c, s, w);
-		if (e)
-			return e;
-	}
-	return content_ask_to_seal(c, s, w);
+	if (!e && renewed)
+		e = note_cut(c, s, w);
+	return e ? e : content_ask_to_seal(c, s, w);
 }
 
 static enum err seal_later(struct content *c, struct step *s, struct file *f,

@@ -574,7 +574,9 @@ static void check_versions(struct world *w, const struct tree *t)
 				continue;
 			if (!content_sum(w, r->content.content, &sum))
 				world_fail(w, "a version has a content that nobody sealed");
-			else if (!superseded(w, &o->bundles[k], r) && !shown(w, t, &sum))
+			else if (!superseded(w, &o->bundles[k], r) && !shown(w, t, &sum)) {
+				say_records(w, r->inode);
+				say_records(w, hash_copy_id(r->inode, r->dot));
 				world_fail(w,
 					   "lost: version %llx.%llu by node %u of inode "
 					   "%llx.%llu",
@@ -582,6 +584,7 @@ static void check_versions(struct world *w, const struct tree *t)
 					   (unsigned long long)r->dot.op, o->bundles[k].node,
 					   (unsigned long long)r->inode.inc,
 					   (unsigned long long)r->inode.op);
+			}
 		}
 	}
 }
