@@ -426,7 +426,8 @@ static enum err on_tick(struct node *n)
 {
 	reads_tick(n->reads, &n->step);
 	spread_tick(n->spread, &n->step);
-	return content_tick(n->content, &n->step);
+	enum err e = n->waiting_due ? node_net_apply_waiting(n) : ERR_OK;
+	return e ? e : content_tick(n->content, &n->step);
 }
 
 /* ---- the step ---- */
@@ -609,6 +610,8 @@ uint64_t node_deadline(const struct node *n)
 {
 	uint64_t due = MIN(content_deadline(n->content), reads_deadline(n->reads));
 
+	if (n->waiting_due)
+		return 0;
 	due = MIN(due, fetch_deadline(n->fetch));
 	return MIN(due, spread_deadline(n->spread));
 }

@@ -27,6 +27,7 @@ struct node {
 	struct spread *spread;
 	struct folder_keys keys;
 	bool have_keys, started, clean_start;
+	bool waiting_due; /* bundles that waited may be ready: the next tick looks */
 	bool cut_all; /* EV_CUT was given: publish without waiting for acknowledgements */
 	struct inode_id sealing; /* of the EV_SEALED being stepped */
 	struct step step; /* of the running step */

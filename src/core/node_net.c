@@ -7,6 +7,7 @@
  */
 #include "core/node_impl.h"
 
+#define APPLY_BYTES_MAX (4u << 20) /* of bundles that waited, in one step; and then one more */
 #define JOINERS_MAX 16 /* sessions with devices that are not members */
 
 void node_net_keep_all(struct node *n)
@@ -73,6 +74,7 @@ static enum err roster_grew(struct node *n, const struct peer *from)
 {
 	bool had = n->have_keys;
 
+	n->waiting_due = log_waiting(n->log) > 0;
 	node_refresh_keys(n);
 	enum err e = node_begin(n);
 	if (!e && !had && n->have_keys && !step_act(&n->step, ACT_JOINED))
@@ -253,14 +255,20 @@ static enum err on_vector(struct node *n, const struct event *ev)
 	return spread_vector(n->spread, &n->step, p, ev->vector.take_applied, &ev->vector.roster);
 }
 
+/* What is ready, but no more in one step than its journal entry may hold. */
 enum err node_net_apply_waiting(struct node *n)
 {
 	const struct log_judge judge = {n, node_judge};
 	bool more = true;
 	enum err e = ERR_OK;
 
-	while (more && !e)
+	n->waiting_due = false;
+	while (more && !e && !n->waiting_due) {
 		e = log_ready(n->log, &n->step, &judge, &more);
+		n->waiting_due = more && n->step.acts->journal.len > APPLY_BYTES_MAX;
+		if (more)
+			spread_owe(n->spread);
+	}
 	return e;
 }
 

@@ -33,6 +33,7 @@ struct world {
 	struct author who[WHO];
 	struct wr journal;
 	uint64_t now, dropped; /* dropped: the last session that the node ended */
+	size_t most; /* journal bytes of one step */
 };
 struct forged { /* what a bundle says beside what its author's log demands */
 	const struct vector *delta;
@@ -50,6 +51,7 @@ static enum err step(struct world *w, struct event *ev)
 	ev->journal_at = w->journal.len;
 	enum err e = node_step(w->node, ev, &acts);
 	wr_bytes(&w->journal, wr_view(&acts.journal));
+	w->most = MAX(w->most, acts.journal.len);
 	for (uint32_t k = 0; k < acts.count; k++)
 		if (acts.at[k].kind == ACT_DROP)
 			w->dropped = acts.at[k].drop.peer;
@@ -392,6 +394,36 @@ static void test_flood_of_large_bundles(void **state)
 	world_free(w);
 }
 
+/* Many large ones that become ready at once are applied in several steps: the journal's frames
+ * have a limit. */
+static void test_backlog(void **state)
+{
+	struct world *w = world_new();
+	static uint8_t body[2u << 20];
+	struct record r = {.kind = 200, .inode = INODE_ROOT, .dot = {w->who[M].inc, 1}};
+	const struct forged large = {.records = &r, .count = 1};
+	struct wr raw[9] = {{0}};
+	const size_t count = ARRAY_LEN(raw);
+
+	(void)state;
+	r.unknown = BYTES_OF(body);
+	for (size_t k = 0; k < count; k++)
+		raw_bundle(w, &w->who[M], &large, &raw[k]);
+	for (size_t k = count; k-- > 0;) {
+		struct event ev = {.kind = EV_BUNDLE, .peer = SESSION};
+		ev.bundle.take = opened(w, wr_view(&raw[k]));
+		assert_int_equal(step(w, &ev), ERR_OK);
+		wr_fini(&raw[k]);
+	}
+	for (size_t k = 0; node_deadline(w->node) <= w->now && k < count; k++) {
+		struct event tick = {.kind = EV_TICK};
+		assert_int_equal(step(w, &tick), ERR_OK);
+	}
+	assert_int_equal(applied(w, M), count);
+	assert_in_range(w->most, 1, 12u << 20);
+	world_free(w);
+}
+
 /* Who is removed while a session is open hears no more in it. */
 static void test_removed_while_connected(void **state)
 {
@@ -439,6 +471,7 @@ int main(void)
 		cmocka_unit_test(test_broken_chain),
 		cmocka_unit_test(test_large_vectors),
 		cmocka_unit_test(test_flood_of_large_bundles),
+		cmocka_unit_test(test_backlog),
 		cmocka_unit_test(test_removed_while_connected),
 		cmocka_unit_test(test_flood_of_joiners),
 	};
