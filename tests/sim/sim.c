@@ -27,7 +27,10 @@ static int once(const struct options *o, uint64_t *trace)
 {
 	char why[1024];
 
-	if (world_run(o, trace, why) == WORLD_OK)
+	enum world_answer a = world_run(o, trace, why);
+	if (o->verbose)
+		printf("trace %016llx\n", (unsigned long long)*trace);
+	if (a == WORLD_OK)
 		return 0;
 	printf("seed %llu: %s\n", (unsigned long long)o->seed, why);
 	return 1;
