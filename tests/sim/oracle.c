@@ -270,6 +270,62 @@ static struct vector *vector_after(const struct vector *before, const struct vec
 	return v;
 }
 
+/* All that was ever said of an inode, for whoever looks for the bug. */
+static void say_records(struct world *w, struct inode_id id)
+{
+	const struct oracle *o = w->oracle;
+
+	for (uint32_t k = 0; w->o.verbose && k < o->bundles_count; k++) {
+		const struct seen *b = &o->bundles[k];
+		for (uint32_t j = 0; j < b->b->count; j++) {
+			const struct record *r = &b->b->records[j];
+			bool origin = r->kind == REC_INODE && r->ino.has_origin &&
+				      inode_equal(r->ino.origin_inode, id);
+			if (!inode_equal(r->inode, id) && !origin)
+				continue;
+			if (origin)
+				world_say(w, "  copy %llx.%llu of version %llx.%llu:",
+					  (unsigned long long)r->inode.inc,
+					  (unsigned long long)r->inode.op,
+					  (unsigned long long)r->ino.origin.dot.inc,
+					  (unsigned long long)r->ino.origin.dot.op);
+			world_say(w,
+				  "  %llx.%llu kind %u dot %llx.%llu t %llx in %llx.%llu node %u",
+				  (unsigned long long)id.inc, (unsigned long long)id.op, r->kind,
+				  (unsigned long long)r->dot.inc, (unsigned long long)r->dot.op,
+				  (unsigned long long)r->t, (unsigned long long)b->b->head.inc,
+				  (unsigned long long)b->b->head.seq, b->node);
+			for (uint32_t i = 0; r->kind == REC_CONTENT && i < w->count; i++) {
+				struct version v;
+				struct view *view =
+					w->nodes[i].node ? node_view(w->nodes[i].node) : NULL;
+				if (view && view_version(view, id, r->dot, &v) == ERR_OK)
+					world_say(w, "      a head on node %u, %zu bytes", i,
+						  v.content.len);
+			}
+			if (r->kind == REC_LINK)
+				world_say(w, "      link %llx.%llx.%llx %s %.*s%s",
+					  (unsigned long long)r->link.name.t,
+					  (unsigned long long)r->link.name.inc,
+					  (unsigned long long)r->link.name.h,
+					  r->link.has_place ? "at" : "removed",
+					  (int)r->link.place.name.len,
+					  (const char *)r->link.place.name.at,
+					  r->link.pinned ? " pinned" : "");
+			for (uint32_t i = 0; r->kind == REC_CONTENT && i < r->content.bases_count;
+			     i++)
+				world_say(w, "      base %llx.%llu%s",
+					  (unsigned long long)r->content.bases[i].inc,
+					  (unsigned long long)r->content.bases[i].op,
+					  r->content.dropped ? " dropped" : "");
+			for (uint32_t i = 0; b->vec && i < b->vec->count; i++)
+				world_say(w, "      saw %llx.%llu",
+					  (unsigned long long)b->vec->at[i].inc,
+					  (unsigned long long)b->vec->at[i].seq);
+		}
+	}
+}
+
 /* A dot is one record, however often it travels, and had seen the same each time. */
 static void check_dots(struct simnode *n, const struct seen *b)
 {
@@ -284,10 +340,12 @@ static void check_dots(struct simnode *n, const struct seen *b)
 		vector_encode(&w, b->vec);
 		hash_blake(wr_view(&w), &h);
 		wr_fini(&w);
-		if (map_get(dots, dot, &had) && !bytes_equal(had, BYTES_OF(h.b)))
+		if (map_get(dots, dot, &had) && !bytes_equal(had, BYTES_OF(h.b))) {
+			say_records(n->w, r->inode);
 			world_fail(n->w, "node %u: two records under one dot %llx.%llu, kind %u",
 				   n->no, (unsigned long long)r->dot.inc,
 				   (unsigned long long)r->dot.op, r->kind);
+		}
 		if (map_put(dots, dot, BYTES_OF(h.b)))
 			abort();
 	}
@@ -389,61 +447,6 @@ static void say_leaf(struct world *w, uint32_t node, const struct leaf *l)
 		  (unsigned long long)l->s.file.op, (unsigned long long)l->s.version.inc,
 		  (unsigned long long)l->s.version.op, l->mode, l->content_len, h.b[0], h.b[1],
 		  l->s.kept ? " kept" : "", l->s.suffixed ? " suffixed" : "");
-}
-
-/* All that was ever said of an inode, for whoever looks for the bug. */
-static void say_records(struct world *w, struct inode_id id)
-{
-	const struct oracle *o = w->oracle;
-
-	for (uint32_t k = 0; w->o.verbose && k < o->bundles_count; k++) {
-		const struct seen *b = &o->bundles[k];
-		for (uint32_t j = 0; j < b->b->count; j++) {
-			const struct record *r = &b->b->records[j];
-			bool origin = r->kind == REC_INODE && r->ino.has_origin &&
-				      inode_equal(r->ino.origin_inode, id);
-			if (!inode_equal(r->inode, id) && !origin)
-				continue;
-			if (origin)
-				world_say(w, "  copy %llx.%llu of version %llx.%llu:",
-					  (unsigned long long)r->inode.inc,
-					  (unsigned long long)r->inode.op,
-					  (unsigned long long)r->ino.origin.dot.inc,
-					  (unsigned long long)r->ino.origin.dot.op);
-			world_say(w,
-				  "  %llx.%llu kind %u dot %llx.%llu t %llx in %llx.%llu node %u",
-				  (unsigned long long)id.inc, (unsigned long long)id.op, r->kind,
-				  (unsigned long long)r->dot.inc, (unsigned long long)r->dot.op,
-				  (unsigned long long)r->t, (unsigned long long)b->b->head.inc,
-				  (unsigned long long)b->b->head.seq, b->node);
-			for (uint32_t i = 0; r->kind == REC_CONTENT && i < w->count; i++) {
-				struct version v;
-				struct view *view = node_view(w->nodes[i].node);
-				if (view_version(view, id, r->dot, &v) == ERR_OK)
-					world_say(w, "      a head on node %u, %zu bytes", i,
-						  v.content.len);
-			}
-			if (r->kind == REC_LINK)
-				world_say(w, "      link %llx.%llx.%llx %s %.*s%s",
-					  (unsigned long long)r->link.name.t,
-					  (unsigned long long)r->link.name.inc,
-					  (unsigned long long)r->link.name.h,
-					  r->link.has_place ? "at" : "removed",
-					  (int)r->link.place.name.len,
-					  (const char *)r->link.place.name.at,
-					  r->link.pinned ? " pinned" : "");
-			for (uint32_t i = 0; r->kind == REC_CONTENT && i < r->content.bases_count;
-			     i++)
-				world_say(w, "      base %llx.%llu%s",
-					  (unsigned long long)r->content.bases[i].inc,
-					  (unsigned long long)r->content.bases[i].op,
-					  r->content.dropped ? " dropped" : "");
-			for (uint32_t i = 0; b->vec && i < b->vec->count; i++)
-				world_say(w, "      saw %llx.%llu",
-					  (unsigned long long)b->vec->at[i].inc,
-					  (unsigned long long)b->vec->at[i].seq);
-		}
-	}
 }
 
 static void tell_difference(struct world *w, uint32_t other, const char *what)
