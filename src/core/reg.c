@@ -111,14 +111,18 @@ static void del_copy(struct view *v, struct inode_id i, struct dot d)
 	rows_del(v, &k);
 }
 
-/* Take the version with that dot out of the heads; it is remembered as gone. */
-static bool take_head(struct view *v, struct inode_row *i, struct dot d)
+/*
+ * Take the version with that dot out of the heads; it is remembered as gone.  Only what the record
+ * has seen can be taken away by it: where a version comes later than a record that names it unseen,
+ * it stays a head, so it must where it came before.
+ */
+static bool take_head(struct view *v, struct inode_row *i, struct dot d, const struct origin *by)
 {
 	uint32_t k = 0;
 
 	while (k < i->heads_count && dot_compare(i->heads[k].o.dot, d) != 0)
 		k++;
-	if (k == i->heads_count)
+	if (k == i->heads_count || !reg_saw(v, by, &i->heads[k].o))
 		return false;
 	struct origin *g = realloc(i->gone, (i->gone_count + 1) * sizeof(*g));
 	if (!g) {
@@ -488,7 +492,7 @@ enum err reg_apply_content(struct view *v, const struct record *r, bool *done)
 	struct dot *before = dots_of(v, &i);
 	uint32_t count = i.heads_count;
 	for (uint32_t k = 0; k < r->content.bases_count; k++)
-		(void)take_head(v, &i, r->content.bases[k]);
+		(void)take_head(v, &i, r->content.bases[k], &o);
 	if (!r->content.dropped) {
 		struct head h = {o, r->content.mtime_ns, r->content.content};
 		add_head(&i, &h);
@@ -513,7 +517,8 @@ static void leave_first(struct view *v, const struct record *r, const struct ori
 		return;
 	struct dot *before = dots_of(v, &i);
 	uint32_t count = i.heads_count;
-	bool took = take_head(v, &i, o->dot);
+	const struct origin by = origin_of(v, r);
+	bool took = take_head(v, &i, o->dot, &by);
 	if (!took) { /* unknown here: it must not come back when it comes again */
 		free(before);
 		return;

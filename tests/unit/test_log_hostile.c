@@ -460,6 +460,47 @@ static void test_flood_of_joiners(void **state)
 	world_free(w);
 }
 
+/* A version that claims to replace one it has not seen: the same tree, whichever comes first. */
+static void test_base_not_seen(void **state)
+{
+	static const uint8_t one[] = {1, 1, 0, 'a'}, two[] = {1, 1, 0, 'b'};
+	struct hash shown[2];
+
+	(void)state;
+	for (int first = 0; first < 2; first++) {
+		struct world *w = world_new();
+		const struct inode_id file = {w->who[B].inc, 1};
+		struct dot base = {w->who[V].inc, 1};
+		struct record make[] = {
+			{.kind = REC_INODE, .inode = file, .dot = {file.inc, 1}, .t = 10},
+			{.kind = REC_LINK, .inode = file, .dot = {file.inc, 2}, .t = 11}};
+		struct record v = {.kind = REC_CONTENT, .inode = file, .dot = base, .t = 20};
+		struct record m = {.kind = REC_CONTENT, .inode = file, .t = 21};
+		const struct forged made = {.records = make, .count = ARRAY_LEN(make)};
+		make[0].ino.type = TYPE_FILE;
+		make[0].ino.born = (struct stamp){10, file.inc};
+		make[1].link.name = (struct name_id){11, file.inc, 0};
+		make[1].link.has_place = true;
+		make[1].link.place = (struct place){INODE_ROOT, bytes_text("a")};
+		v.content.content = BYTES_OF(one);
+		m.dot = (struct dot){w->who[M].inc, 1};
+		m.content.content = BYTES_OF(two);
+		m.content.bases = &base;
+		m.content.bases_count = 1;
+		assert_int_equal(say(w, B, &made), ERR_OK);
+		const struct vector *saw = vector_new(&(struct where){file.inc, 1}, 1);
+		const struct forged honest = {.delta = saw, .records = &v, .count = 1};
+		const struct forged liar = {.delta = saw, .records = &m, .count = 1};
+		for (int k = 0; k < 2; k++)
+			assert_int_equal(k == first ? say(w, V, &honest) : say(w, M, &liar),
+					 ERR_OK);
+		assert_int_equal(view_digest(node_view(w->node), &shown[first]), ERR_OK);
+		vector_unref(saw);
+		world_free(w);
+	}
+	assert_memory_equal(&shown[0], &shown[1], sizeof(shown[0])); /* I2 of the design */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -471,6 +512,7 @@ int main(void)
 		cmocka_unit_test(test_broken_chain),
 		cmocka_unit_test(test_large_vectors),
 		cmocka_unit_test(test_flood_of_large_bundles),
+		cmocka_unit_test(test_base_not_seen),
 		cmocka_unit_test(test_backlog),
 		cmocka_unit_test(test_removed_while_connected),
 		cmocka_unit_test(test_flood_of_joiners),
