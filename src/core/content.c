@@ -458,7 +458,10 @@ enum err content_start(struct content *c, struct step *s)
 			bool news;
 			enum err e = content_changed(c, s, f->inode, &news);
 			if (!e)
-				e = f->sealing ? content_cut_again(c, s, f) : content_cut(c, s, f);
+				/* A cut version keeps its dot: it was never published, as a bundle
+				 * leaves when it is durable, and J_SEALED before it. */
+				e = f->sealing ? content_ask_to_seal(c, s, f->sealing)
+					       : content_cut(c, s, f);
 			if (e)
 				return e;
 		}

@@ -229,21 +229,6 @@ enum err content_cut(struct content *c, struct step *s, struct file *f)
 	return e ? e : content_ask_to_seal(c, s, w);
 }
 
-/*
- * Seal on what was cut before the restart.  What a power cut took may have been sealed and sent
- * already; sealed again it is another record, which must not go out under the same dot.
- */
-enum err content_cut_again(struct content *c, struct step *s, struct file *f)
-{
-	struct work *w = f->sealing;
-	bool renewed;
-	enum err e = outbox_renew(c->k.outbox, &w->at, &renewed);
-
-	if (!e && renewed)
-		e = note_cut(c, s, w);
-	return e ? e : content_ask_to_seal(c, s, w);
-}
-
 static enum err seal_later(struct content *c, struct step *s, struct file *f,
 			   const struct event *ev)
 {
@@ -345,10 +330,9 @@ static enum err replay_new(struct content *c, struct bytes body)
 static enum err replay_cut(struct content *c, struct file *f, uint64_t no, struct rd *r)
 {
 	uint64_t op, t;
-	bool again = f->sealing && f->sealing->no == no;
-	struct work *w = again ? f->sealing : f->active;
+	struct work *w = f->active;
 
-	if (!w || w->no != no || (f->sealing && !again))
+	if (!w || w->no != no || f->sealing)
 		return fail(ERR_DAMAGED);
 	enum err e = work_read_cut(r, w);
 	if (e)
@@ -356,7 +340,7 @@ static enum err replay_cut(struct content *c, struct file *f, uint64_t no, struc
 	outbox_clock(c->k.outbox, &op, &t); /* the dot is given: the next one is another */
 	outbox_set_clock(c->k.outbox, MAX(op, w->at.dot.op + 1), MAX(t, w->at.t));
 	f->sealing = w;
-	f->active = again ? f->active : NULL;
+	f->active = NULL;
 	return work_store(c->k.kv, w);
 }
 

@@ -45,7 +45,6 @@ enum err content_apply_truncate(struct content *c, struct work *w, uint64_t size
 				int64_t mtime_ns) MUST_USE;
 /* content_cut.c */
 enum err content_cut(struct content *c, struct step *s, struct file *f) MUST_USE;
-enum err content_cut_again(struct content *c, struct step *s, struct file *f) MUST_USE;
 enum err content_ask_to_seal(struct content *c, struct step *s, struct work *w) MUST_USE;
 bool content_is_gone(struct content *c, struct inode_id i);
 

@@ -215,17 +215,24 @@ struct where log_where(void *arg, struct dot dot)
 	return (struct where){l->current, 0};
 }
 
-bool log_before(void *arg, uint64_t a, uint64_t b)
+/* Whether bundle a lies in the past of incarnation inc of the same device. */
+static bool descends(const struct log *l, uint64_t inc, struct where a)
 {
-	struct log *l = arg;
-	const struct log_inc *i = inc_of(l, b);
+	const struct log_inc *i = inc_of(l, inc);
 
 	for (uint32_t hops = 0; i && i->follows.inc && hops < l->incs_count; hops++) {
-		if (i->follows.inc == a)
-			return true;
+		if (i->follows.inc == a.inc)
+			return a.seq <= i->follows.seq;
 		i = inc_of(l, i->follows.inc);
 	}
 	return false;
+}
+
+bool log_line(void *arg, struct where a, struct where b)
+{
+	const struct log *l = arg;
+
+	return a.inc == b.inc || descends(l, a.inc, b) || descends(l, b.inc, a);
 }
 
 /* ---- arrivals ---- */

@@ -57,7 +57,7 @@ const struct bundle *log_waiting_at(const struct log *l, uint32_t k);
 
 /* Hooks for the view (struct view_hooks). */
 struct where log_where(void *arg, struct dot dot);
-bool log_before(void *arg, uint64_t a, uint64_t b);
+bool log_line(void *arg, struct where a, struct where b);
 
 enum log_verdict { LOG_APPLIED = 1, LOG_WAITS, LOG_KNOWN, LOG_HELD };
 /* May the author of this bundle write, by the roster it names?  ERR_OK, ERR_AGAIN (not yet: a

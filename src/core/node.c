@@ -40,11 +40,11 @@ static struct where on_where(void *arg, struct dot dot)
 	return log_where(n->log, dot);
 }
 
-static bool on_before(void *arg, uint64_t a, uint64_t b)
+static bool on_line(void *arg, struct where a, struct where b)
 {
 	struct node *n = arg;
 
-	return log_before(n->log, a, b);
+	return log_line(n->log, a, b);
 }
 
 /* The roster's name of the device behind an incarnation; a number when there is none. */
@@ -123,7 +123,7 @@ enum err node_judge(void *arg, const struct bundle *b)
 
 static bool build(struct node *n)
 {
-	const struct view_hooks view = {n, on_where, on_before, on_device, on_changed};
+	const struct view_hooks view = {n, on_where, on_line, on_device, on_changed};
 	const struct outbox_hooks outbox = {n, on_unsealed};
 	const struct fetch_hooks fetch = {n, on_settled};
 
@@ -138,6 +138,8 @@ static bool build(struct node *n)
 	n->reads = n->content && n->ahead
 			   ? reads_new(n->content, n->fetch, n->ahead, n->config.read_timeout_ms)
 			   : NULL;
+	if (n->reads)
+		reads_names(n->reads, n->view);
 	n->spread = n->log && n->roster ? spread_new(n->log, n->roster) : NULL;
 	return n->roster && n->reads && n->spread;
 }

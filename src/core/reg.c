@@ -23,16 +23,18 @@ static struct where where_of(struct view *v, const struct origin *o)
 }
 
 /*
- * An incarnation that ends uncleanly leaves records behind that travel in a later one's bundles
- * under their old dots.  Within one log it is the clock that tells who came first: it rises with
- * every record of a device, over its incarnations too.
+ * An incarnation that ends uncleanly leaves records behind that travel in a later one's bundles,
+ * under their old dots and with vectors that do not count the log they were meant for.  So among
+ * the records of one device it is the clock that tells what had been seen: it rises with every
+ * record, over incarnations too.  Where a device's life has forked (a restored store), the other
+ * branch's records are in no line with these, and the vector decides as for any other device.
  */
 bool reg_saw(struct view *v, const struct origin *r, const struct origin *s)
 {
 	if (r->dot.inc == s->dot.inc)
 		return r->dot.op > s->dot.op;
 	struct where mine = where_of(v, r), in = where_of(v, s);
-	if (mine.inc == in.inc)
+	if (v->hooks.line(v->hooks.arg, mine, in))
 		return r->t > s->t;
 	return in.seq && vector_get(rows_vector(v, r->vec), in.inc) >= in.seq;
 }

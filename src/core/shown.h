@@ -20,8 +20,9 @@ struct view_hooks {
 	void *arg;
 	/* The bundle an own record has been put in since it was applied; seq 0 if in none. */
 	struct where (*where)(void *arg, struct dot dot);
-	/* Within one log: whether incarnation a comes before b on the same device. */
-	bool (*before)(void *arg, uint64_t a, uint64_t b);
+	/* Whether records in bundles a and b were made by one device in one line of its life, so
+	 * that its clock tells which of them it made first. */
+	bool (*line)(void *arg, struct where a, struct where b);
 	/* The device's name for conflict names (the same on every member); copy of at most
 	 * MEMBER_NAME_MAX bytes and a NUL. */
 	void (*device)(void *arg, uint64_t inc, char name[65]);

@@ -25,11 +25,10 @@ void view_free(struct view *v); /* accepts NULL */
 
 /*
  * Apply one record: r->in (own records not yet cut: {incarnation, 0}) and r->vec are set.
- * "r saw s" is: same dot.inc: r.op > s.op; else same in.inc: before(s.dot.inc, r.dot.inc);
- * else r.vec covers s.in (own s with in.seq 0: ask where()).
- * A record whose dot was applied before is a no-op.  Unknown kinds are a no-op.
- * ERR_MALFORMED when it refers to what its author cannot have seen (an unknown inode): nothing
- * is changed then.  ERR_NOMEM, ERR_IO.
+ * "r saw s" is: same dot.inc: r.op > s.op; else, when line() says so: r.t > s.t; else r.vec covers
+ * s.in. (in.seq 0, own records not yet cut: ask where().) A record whose dot was applied before is
+ * a no-op.  Unknown kinds are a no-op. ERR_MALFORMED when it refers to what its author cannot have
+ * seen (an unknown inode): nothing is changed then.  ERR_NOMEM, ERR_IO.
  */
 enum err view_apply(struct view *v, const struct record *r) MUST_USE;
 

@@ -31,10 +31,10 @@ static struct where hook_where(void *arg, struct dot dot)
 	return (struct where){r->inc, r->bundle_of[dot.op]};
 }
 
-static bool hook_before(void *arg, uint64_t a, uint64_t b)
+static bool hook_line(void *arg, struct where a, struct where b)
 {
 	(void)arg;
-	return a < b;
+	return a.inc == b.inc;
 }
 
 static void hook_device(void *arg, uint64_t inc, char name[65])
@@ -95,7 +95,7 @@ static struct view *view_of(struct replica *r)
 {
 	const struct view_hooks hooks = {.arg = r,
 					 .where = hook_where,
-					 .before = hook_before,
+					 .line = hook_line,
 					 .device = hook_device,
 					 .changed = hook_changed};
 	struct view *v = view_new(r->kv, &hooks);

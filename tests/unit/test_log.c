@@ -40,9 +40,9 @@ static struct where on_where(void *arg, struct dot dot)
 	return log_where(((struct held *)arg)->log, dot);
 }
 
-static bool on_before(void *arg, uint64_t a, uint64_t b)
+static bool on_line(void *arg, struct where a, struct where b)
 {
-	return log_before(((struct held *)arg)->log, a, b);
+	return log_line(((struct held *)arg)->log, a, b);
 }
 
 static void on_device(void *arg, uint64_t inc, char name[65])
@@ -60,7 +60,7 @@ static void on_changed(void *arg, const struct change *c)
 
 static void begin(struct held *h)
 {
-	const struct view_hooks hooks = {h, on_where, on_before, on_device, on_changed};
+	const struct view_hooks hooks = {h, on_where, on_line, on_device, on_changed};
 
 	h->view = view_new(h->kv, &hooks);
 	assert_non_null(h->view);
@@ -302,11 +302,14 @@ static void test_incarnations_follow(void **state)
 	applies(&h, &two);
 	ready_all(&h);
 	assert_int_equal(log_waiting(h.log), 0);
-	assert_true(log_before(h.log, a.inc, again.inc));
-	assert_true(log_before(h.log, a.inc, third.inc));
-	assert_true(log_before(h.log, again.inc, third.inc));
-	assert_false(log_before(h.log, third.inc, a.inc));
-	assert_false(log_before(h.log, a.inc, a.inc));
+	const struct where first = {a.inc, 2}, fork = {a.inc, 3}, second = {again.inc, 1},
+			   later = {third.inc, 1}, stranger = {author(1, 1).inc, 1};
+	assert_true(log_line(h.log, first, second) && log_line(h.log, second, first));
+	assert_true(log_line(h.log, first, later) && log_line(h.log, later, second));
+	assert_true(log_line(h.log, fork, fork));
+	assert_false(log_line(h.log, fork, second)); /* made where the store was restored from */
+	assert_false(log_line(h.log, later, fork));
+	assert_false(log_line(h.log, stranger, first));
 	held_fini(&h);
 }
 

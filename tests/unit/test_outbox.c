@@ -31,9 +31,9 @@ static struct where on_where(void *arg, struct dot dot)
 	return log_where(((struct held *)arg)->log, dot);
 }
 
-static bool on_before(void *arg, uint64_t a, uint64_t b)
+static bool on_line(void *arg, struct where a, struct where b)
 {
-	return log_before(((struct held *)arg)->log, a, b);
+	return log_line(((struct held *)arg)->log, a, b);
 }
 
 static void on_device(void *arg, uint64_t inc, char name[65])
@@ -67,7 +67,7 @@ static bool on_unsealed(void *arg, struct inode_id i, uint64_t t)
 
 static void begin(struct held *h)
 {
-	const struct view_hooks view = {h, on_where, on_before, on_device, on_changed};
+	const struct view_hooks view = {h, on_where, on_line, on_device, on_changed};
 	const struct outbox_hooks hooks = {h, on_unsealed};
 
 	h->view = view_new(h->kv, &view);

@@ -27,9 +27,9 @@ static struct where on_where(void *arg, struct dot dot)
 	return log_where(((struct bench *)arg)->log, dot);
 }
 
-static bool on_before(void *arg, uint64_t a, uint64_t b)
+static bool on_line(void *arg, struct where a, struct where b)
 {
-	return log_before(((struct bench *)arg)->log, a, b);
+	return log_line(((struct bench *)arg)->log, a, b);
 }
 
 static void on_device(void *arg, uint64_t inc, char name[65])
@@ -47,7 +47,7 @@ static void on_changed(void *arg, const struct change *c)
 
 static void bench_init(struct bench *b)
 {
-	const struct view_hooks hooks = {b, on_where, on_before, on_device, on_changed};
+	const struct view_hooks hooks = {b, on_where, on_line, on_device, on_changed};
 	struct member_record m = {.kind = MEMBER_FOUND, .name = bytes_text("first")};
 	uint8_t seed[32] = {1};
 	struct wr found = {0};

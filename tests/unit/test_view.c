@@ -267,7 +267,7 @@ static void test_view_cost_does_not_grow(void **state)
 	struct counted c = {.inner = f->kv};
 	const struct view_hooks hooks = {.arg = f,
 					 .where = fix_where,
-					 .before = fix_before,
+					 .line = fix_line,
 					 .device = fix_device,
 					 .changed = fix_changed};
 	char name[32];

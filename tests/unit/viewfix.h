@@ -26,10 +26,10 @@ static inline struct where fix_where(void *arg, struct dot dot)
 	return (struct where){dot.inc, 0};
 }
 
-static inline bool fix_before(void *arg, uint64_t a, uint64_t b)
+static inline bool fix_line(void *arg, struct where a, struct where b)
 {
 	(void)arg;
-	return a < b;
+	return a.inc == b.inc;
 }
 
 static inline void fix_device(void *arg, uint64_t inc, char name[65])
@@ -79,7 +79,7 @@ static inline struct fix *fix_new(void)
 	f->t = UINT64_C(1000) << 16;
 	const struct view_hooks hooks = {.arg = f,
 					 .where = fix_where,
-					 .before = fix_before,
+					 .line = fix_line,
 					 .device = fix_device,
 					 .changed = fix_changed};
 	f->v = view_new(f->kv, &hooks);
