@@ -10,6 +10,7 @@
  * A new key is a line in the table and a field in conf.h.
  */
 #include "sys/conf.h"
+#include "codec/member.h"
 #include "sys/conf_impl.h"
 #include "sys/fdio.h"
 #include <fcntl.h>
@@ -20,7 +21,7 @@
 #define FILE_BYTES_MAX (1u << 20)
 #define SAY_MAX 400
 
-enum kind { TEXT, LISTEN, ADDRESSES, PATH, NUMBER, CHOICE };
+enum kind { NAME, LISTEN, ADDRESSES, PATH, NUMBER, CHOICE };
 static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const owners[] = {"mounter", "preserve", NULL};
 
@@ -36,7 +37,7 @@ struct key {
 static const struct key keys[] = {
 	{.section = "device",
 	 .name = "name",
-	 .kind = TEXT,
+	 .kind = NAME,
 	 .offset = offsetof(struct conf, name),
 	 .fallback = "",
 	 .doc = "how other members see this device; default: the host's name"},
@@ -97,6 +98,7 @@ struct parse {
 	void (*show)(void *arg, unsigned line, const char *text);
 	void *arg;
 	unsigned problems;
+	bool had_device, had_log; /* sections that were begun */
 	bool bad_section; /* what is in it has been said: nothing more about its keys */
 	enum err e;
 };
@@ -235,8 +237,11 @@ static void store(struct parse *p, const struct key *k, void *base, const char *
 	bool ok = false;
 
 	switch (k->kind) {
-	case TEXT:
-		ok = true;
+	case NAME:
+		ok = !len || member_name_ok(bytes_text(value));
+		if (!ok)
+			say(p, "%s = %s: give 1 to %d bytes of UTF-8 without '/' and control bytes",
+			    k->name, value, MEMBER_NAME_MAX);
 		break;
 	case LISTEN:
 		ok = address_ok(value, len, 0);
@@ -340,7 +345,14 @@ static void enter(struct parse *p, const char *name)
 		enter_folder(p, name + 7 + strspn(name + 7, " "));
 		return;
 	}
-	if (strcmp(name, "device") == 0 || strcmp(name, "log") == 0) {
+	bool device = strcmp(name, "device") == 0, log = strcmp(name, "log") == 0;
+	if ((device && p->had_device) || (log && p->had_log)) {
+		say(p, "section [%s] stands twice", name);
+		return;
+	}
+	if (device || log) {
+		p->had_device |= device;
+		p->had_log |= log;
 		p->bad_section = false;
 		return;
 	}
@@ -502,6 +514,7 @@ void conf_free(struct conf *c)
 
 enum err conf_slurp(const char *file, char **ret, size_t *len, char *why, size_t why_len)
 {
+	errno = 0;
 	enum err e = fdio_slurp(AT_FDCWD, file, FILE_BYTES_MAX, ret, len);
 
 	if (e == ERR_NOENT) {
@@ -510,7 +523,8 @@ enum err conf_slurp(const char *file, char **ret, size_t *len, char *why, size_t
 		e = *ret ? ERR_OK : fail(ERR_NOMEM);
 	}
 	if (e)
-		(void)snprintf(why, why_len, "%s: cannot be read: %s", file, err_text(e));
+		(void)snprintf(why, why_len, "%s: cannot be read: %s", file,
+			       errno ? strerror(errno) : err_text(e));
 	return e;
 }
 

@@ -119,6 +119,12 @@ static void test_refused(void **state)
 		"1: folder name \"a/b\": 1 to 64 letters, digits, '.', '_' or '-', "
 		"no '.' first\n");
 	refuses("[folder a]\n[folder a]\n", "2: section [folder a] stands twice\n");
+	refuses("[log]\n[device]\nname = a\n[device]\nlisten = 1.2.3.4:5\n",
+		"4: section [device] stands twice\n");
+	refuses("[device]\nname = a/b\n",
+		"2: name = a/b: give 1 to 64 bytes of UTF-8 without '/' and control bytes\n");
+	refuses("[device]\nname = \xff\n",
+		"2: name = \xff: give 1 to 64 bytes of UTF-8 without '/' and control bytes\n");
 	refuses("[device\nname = x\n", "1: a section without ']'\n");
 	refuses("[device] name = x\n", "1: something stands behind the ']'\n");
 	refuses("[device]\n\nnaem = x\n", "3: unknown key \"naem\": did you mean \"name\"?\n");
@@ -155,7 +161,7 @@ static void test_refused(void **state)
 		"2: unknown key \"levle\": did you mean \"level\"?\n"
 		"3: unknown section \"devcie\": did you mean \"device\"?\n");
 	memset(line, 'x', sizeof(line));
-	memcpy(line, "[device]\nname = ", 16);
+	memcpy(line, "[device]\n; long: ", 17);
 	line[9 + CONF_LINE_MAX] = '\n';
 	line[10 + CONF_LINE_MAX] = 0;
 	put(line);
