@@ -195,10 +195,20 @@ static enum err open_mount(const char *dir, const char *folder, const struct mou
 		return say(t, ERR_REFUSED, "cannot mount on %s: %s%s", dir,
 			   lib_text[0] ? lib_text : strerror(errno),
 			   geteuid() ? "; in a container or sandbox, unprivileged mounts may be "
-				       "forbidden: peerfs doctor tells"
+				       "forbidden"
 				     : "");
 	*fd = copy;
 	return ERR_OK;
+}
+
+enum err mount_check_system(const struct mount_options *o, char *text, size_t text_len)
+{
+	return check_system(o, &(const struct text){text, text_len});
+}
+
+enum err mount_check_dir(const char *dir, char *text, size_t text_len)
+{
+	return check_dir(dir, &(const struct text){text, text_len});
 }
 
 enum err mount_attach(const char *dir, const char *folder, const struct mount_options *o, int *fd,
@@ -264,22 +274,27 @@ static enum err run_fusermount(const char *dir, bool lazy, const struct text *t)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return ERR_OK;
 	if (strstr(said, "busy"))
-		return say(t, ERR_BUSY, "%s is in use; close what is open there, or unmount lazily",
+		return say(t, ERR_BUSY, "%s is in use; close what is open there, or add --lazy",
 			   dir);
-	return say(t, ERR_INVAL, "cannot unmount %s: %s", dir, said);
+	return say(t, strstr(said, "not found in") ? ERR_INVAL : ERR_PERM, "cannot unmount %s: %s",
+		   dir, said);
 }
 
 enum err mount_detach(const char *dir, bool lazy, char *text, size_t text_len)
 {
 	const struct text t = {text, text_len};
+	struct statfs st;
 
+	/* root's umount2() would take away any file system */
+	if (statfs(dir, &st) == 0 && st.f_type != FUSE_SUPER_MAGIC)
+		return say(&t, ERR_INVAL, "nothing is mounted on %s", dir);
 	if (geteuid() != 0)
 		return run_fusermount(dir, lazy, &t);
 	if (umount2(dir, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
 		return ERR_OK;
 	if (errno == EBUSY)
-		return say(&t, ERR_BUSY,
-			   "%s is in use; close what is open there, or unmount lazily", dir);
+		return say(&t, ERR_BUSY, "%s is in use; close what is open there, or add --lazy",
+			   dir);
 	if (errno == EINVAL)
 		return say(&t, ERR_INVAL, "nothing is mounted on %s", dir);
 	return say(&t, errno == ENOENT ? ERR_NOENT : ERR_PERM, "cannot unmount %s: %s", dir,

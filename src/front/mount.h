@@ -30,6 +30,9 @@ enum err mount_attach(const char *dir, const char *folder, const struct mount_op
 /* Unmount dir (lazily if lazy), by fusermount3 or umount2(); also a mount whose daemon is dead.
  * ERR_BUSY: in use; ERR_INVAL: nothing of that kind is mounted there. */
 enum err mount_detach(const char *dir, bool lazy, char *text, size_t text_len) MUST_USE;
+/* The two checks of mount_attach() alone: what any mount needs; what dir must be. */
+enum err mount_check_system(const struct mount_options *o, char *text, size_t text_len) MUST_USE;
+enum err mount_check_dir(const char *dir, char *text, size_t text_len) MUST_USE;
 bool mount_is_dead(const char *dir); /* "Transport endpoint is not connected" */
 
 /*

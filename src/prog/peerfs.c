@@ -70,15 +70,23 @@ static enum exits absolute(const char *dir, char ret[PATHS_MAX])
 	return n < PATHS_MAX ? EXIT_DONE : client_fail(EXIT_USAGE, "%s: too long", dir);
 }
 
+/* What was made for a folder that did not come about leaves nothing behind. */
+static void unmake(const char *dir, bool made)
+{
+	if (made)
+		(void)rmdir(dir);
+}
+
 /* An empty directory to mount on, made if it is not there; one with a dead mount on it will do. */
-static enum exits mount_point(const char *dir)
+static enum exits mount_point(const char *dir, bool *made)
 {
 	struct dirent *e;
 	bool empty = true;
 
 	if (mount_is_dead(dir))
 		return EXIT_DONE;
-	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+	*made = mkdir(dir, 0755) == 0;
+	if (!*made && errno != EEXIST)
 		return client_fail(EXIT_FAILED, "cannot make %s: %s", dir, strerror(errno));
 	DIR *d = opendir(dir);
 
@@ -96,22 +104,34 @@ static enum exits mount_point(const char *dir)
 	return EXIT_DONE;
 }
 
-/* Whether there can be any mount here, before anything is done that would have to be undone. */
-static enum exits fuse_there(void)
+static bool is_utf8(const char *s)
 {
-	if (access("/dev/fuse", F_OK) == 0)
-		return EXIT_DONE;
-	return client_fail(EXIT_FAILED, "there is no /dev/fuse: load the module with \"modprobe "
-					"fuse\", or give the container the device");
+	json_t *j = json_string(s);
+	bool ok = j != NULL;
+
+	json_decref(j);
+	return ok;
 }
 
-static enum exits prepare(const char *arg, char dir[PATHS_MAX])
+/* Whether dir can be mounted on, before anything is done that would have to be undone. */
+static enum exits prepare(const char *arg, char dir[PATHS_MAX], bool *made)
 {
+	const struct mount_options o = {.allow_other = false};
+	char text[512];
 	enum exits x = absolute(arg, dir);
 
+	*made = false;
+	if (!x && !is_utf8(dir))
+		x = client_fail(EXIT_USAGE, "%s is not UTF-8: choose another directory", dir);
+	if (!x && mount_check_system(&o, text, sizeof(text)))
+		x = client_fail(EXIT_FAILED, "%s", text);
 	if (!x)
-		x = fuse_there();
-	return x ? x : mount_point(dir);
+		x = mount_point(dir, made);
+	if (!x && !mount_is_dead(dir) && mount_check_dir(dir, text, sizeof(text))) {
+		x = client_fail(EXIT_FAILED, "%s", text);
+		unmake(dir, *made);
+	}
+	return x;
 }
 
 /* ---- mounting ---- */
@@ -155,6 +175,7 @@ static enum exits run_mount(const struct command *cmd, char **args, int count)
 	struct paths p;
 	struct ctl c;
 	json_t *f;
+	bool made;
 	enum exits x = client_paths(&p);
 
 	(void)cmd;
@@ -176,9 +197,11 @@ static enum exits run_mount(const struct command *cmd, char **args, int count)
 	else if (!want || !want[0])
 		x = client_fail(EXIT_USAGE, "where to?  peerfs mount %s DIR", args[0]);
 	if (!x)
-		x = prepare(want, dir);
-	if (!x)
+		x = prepare(want, dir, &made);
+	if (!x) {
 		x = attach(&c, &p, args[0], dir);
+		unmake(dir, made && x);
+	}
 	if (!x)
 		(void)printf("mounted \"%s\" on %s\n", args[0], dir);
 	json_decref(f);
@@ -208,18 +231,24 @@ static enum exits run_create(const struct command *cmd, char **args, int count)
 	char dir[PATHS_MAX];
 	struct paths p;
 	struct ctl c;
+	bool made;
 	enum exits x = client_paths(&p);
 
 	(void)cmd, (void)count;
 	if (!x)
-		x = prepare(args[1], dir);
-	if (!x)
-		x = client_connect(&p, true, &c);
+		x = prepare(args[1], dir, &made);
 	if (x)
 		return x;
+	x = client_connect(&p, true, &c);
+	if (x) {
+		unmake(dir, made);
+		return x;
+	}
 	x = client_ask(&c, "create", json_pack("{s:s}", "name", args[0]), -1, NULL);
 	if (!x)
 		x = mounted_too(attach(&c, &p, args[0], dir), "created", args[0], dir);
+	else
+		unmake(dir, made);
 	ctl_close(&c);
 	return x;
 }
@@ -231,6 +260,7 @@ static enum exits run_join(const struct command *cmd, char **args, int count)
 	struct paths p;
 	struct ctl c;
 	json_t *joined;
+	bool made;
 	enum exits x = client_paths(&p);
 	enum err e = invitation_parse(args[0], &i);
 
@@ -243,11 +273,14 @@ static enum exits run_join(const struct command *cmd, char **args, int count)
 						      "damaged: copy the whole line that \"peerfs "
 						      "invite\" printed");
 	if (!x)
-		x = prepare(args[1], dir);
-	if (!x)
-		x = client_connect(&p, true, &c);
+		x = prepare(args[1], dir, &made);
 	if (x)
 		return x;
+	x = client_connect(&p, true, &c);
+	if (x) {
+		unmake(dir, made);
+		return x;
+	}
 	json_t *ask = json_pack("{s:s}", "invitation", args[0]);
 
 	if (given.name)
@@ -258,6 +291,8 @@ static enum exits run_join(const struct command *cmd, char **args, int count)
 
 		x = mounted_too(attach(&c, &p, name, dir), "joined", name, dir);
 		json_decref(joined);
+	} else {
+		unmake(dir, made);
 	}
 	ctl_close(&c);
 	return x;
@@ -295,8 +330,8 @@ static enum exits run_invite(const struct command *cmd, char **args, int count)
 	if (!given.print)
 		return usage(cmd);
 	if (!role_parse(role, &parsed) || parsed == ROLE_NONE)
-		return client_fail(EXIT_USAGE,
-				   "\"%s\" is not a role: helper, reader, writer or admin", role);
+		return client_fail(EXIT_USAGE, "\"%s\" is not a role: reader, writer or admin",
+				   role);
 	if (seconds == 0)
 		return client_fail(EXIT_USAGE, "\"%s\" is not a time: 30m, 24h or 7d, say",
 				   given.expires);
@@ -341,6 +376,19 @@ static enum exits ask_and_show(const char *method, json_t *parameters,
 	return x;
 }
 
+/* Names on a disk are bytes, JSON is text: a path that is not is sent in hex. */
+static json_t *path_asked(const char *path)
+{
+	char hex[2 * PATHS_MAX + 1];
+
+	if (is_utf8(path))
+		return json_pack("{s:s}", "path", path);
+	for (size_t i = 0; i <= strlen(path); i++)
+		(void)snprintf(hex + 2 * i, 3, "%02x", (unsigned char)path[i]);
+	hex[2 * strlen(path)] = 0;
+	return json_pack("{s:s}", "path_hex", hex);
+}
+
 static enum exits run_status(const struct command *cmd, char **args, int count)
 {
 	char path[PATHS_MAX];
@@ -350,7 +398,7 @@ static enum exits run_status(const struct command *cmd, char **args, int count)
 	if (count == 0)
 		return ask_and_show("status", NULL, show_status);
 	x = absolute(args[0], path);
-	return x ? x : ask_and_show("status", json_pack("{s:s}", "path", path), show_path);
+	return x ? x : ask_and_show("status", path_asked(path), show_path);
 }
 
 static enum exits run_peers(const struct command *cmd, char **args, int count)
@@ -428,7 +476,10 @@ static void show_problem(void *arg, unsigned line, const char *text)
 {
 	const char *file = arg;
 
-	(void)fprintf(stderr, "%s:%u: %s\n", file, line, text);
+	if (line)
+		(void)fprintf(stderr, "%s:%u: %s\n", file, line, text);
+	else
+		(void)fprintf(stderr, "%s\n", text); /* of the file as a whole, which it names */
 }
 
 static enum exits run_config(const struct command *cmd, char **args, int count)
@@ -479,7 +530,7 @@ static const struct command commands[] = {
 	{"create", "NAME DIR", "Create a folder and mount it on DIR.", 2, 2, run_create},
 	{"invite", "NAME --print [--role ROLE] [--expires TIME]",
 	 "Print one line that lets one more device join: keep it secret.\n"
-	 "ROLE: helper, reader, writer (default) or admin.  TIME: 30m, 24h (default), 7d.",
+	 "ROLE: reader, writer (default) or admin.  TIME: 30m, 24h (default), 7d.",
 	 1, 1, run_invite},
 	{"join", "INVITATION DIR [--name NAME]", "Join a folder and mount it on DIR.", 2, 2,
 	 run_join},
@@ -582,6 +633,9 @@ int main(int argc, char **argv)
 
 	if (count < c->least || count > c->most)
 		return (int)usage(c);
+	for (int i = 2; i < argc; i++)
+		if (c->run != run_status && c->run != run_umount && !is_utf8(argv[i]))
+			return (int)client_fail(EXIT_USAGE, "\"%s\" is not UTF-8", argv[i]);
 	report_level(REPORT_WARN);
 	return (int)c->run(c, argv + 1 + optind, count);
 }

@@ -170,12 +170,13 @@ static enum exits configure(struct serving *s)
 		return give_up(s, EXIT_USAGE, "%s", why);
 	report_level((enum report_level)s->d.conf.log_level);
 	(void)snprintf(s->d.name, sizeof(s->d.name), "%.*s", MEMBER_NAME_MAX, s->d.conf.name);
+	errno = 0;
 	e = paths_make(s->d.paths.data);
 	if (!e)
 		e = paths_make(s->d.paths.run);
 	if (e)
 		return give_up(s, exits_of(e), "cannot make %s or %s: %s", s->d.paths.data,
-			       s->d.paths.run, err_text(e));
+			       s->d.paths.run, errno ? strerror(errno) : err_text(e));
 	enum exits x = take_lock(s);
 
 	if (x)
@@ -205,7 +206,11 @@ static enum exits start(struct serving *s)
 	if (e)
 		return give_up(s, EXIT_FAILED,
 			       "cannot listen on %s (%s): correct device.listen in %s",
-			       s->d.conf.listen, err_text(e), s->d.paths.config);
+			       s->d.conf.listen,
+			       e == ERR_UNREACHABLE ? "this host does not have that address"
+			       : e == ERR_INVAL     ? "there is no such address"
+						    : err_text(e),
+			       s->d.paths.config);
 	s->d.stop = stop;
 	s->d.stop_arg = s;
 	folders_open_all(&s->d);

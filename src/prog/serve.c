@@ -7,6 +7,7 @@
  */
 #include "prog/serve.h"
 #include "prog/tell.h"
+#include <stdlib.h>
 #include <unistd.h>
 
 struct asked {
@@ -28,12 +29,31 @@ static enum exits lacking(struct asked *a, const char *key)
 	return EXIT_USAGE;
 }
 
+/* A path of bytes that are not UTF-8. */
+static bool bytes_of_hex(const char *hex, char ret[PATHS_MAX])
+{
+	size_t len = strlen(hex);
+
+	if (len % 2 || len / 2 >= PATHS_MAX || strspn(hex, "0123456789abcdef") != len)
+		return false;
+	for (size_t i = 0; i < len / 2; i++) {
+		const char digits[3] = {hex[2 * i], hex[2 * i + 1], 0};
+
+		ret[i] = (char)strtoul(digits, NULL, 16);
+	}
+	ret[len / 2] = 0;
+	return true;
+}
+
 static enum exits on_status(struct asked *a)
 {
-	const char *path = text_in(a, "path");
+	const char *path = text_in(a, "path"), *hex = text_in(a, "path_hex");
+	char bytes[PATHS_MAX];
 
-	if (path)
-		return tell_path(a->d, path, &a->result, &a->say);
+	if (hex && !bytes_of_hex(hex, bytes))
+		return lacking(a, "path");
+	if (path || hex)
+		return tell_path(a->d, hex ? bytes : path, &a->result, &a->say);
 	a->result = tell_status(a->d);
 	return EXIT_DONE;
 }
@@ -82,7 +102,13 @@ static enum exits on_invite(struct asked *a)
 		return lacking(a, "name");
 	if (!role_name || !role_parse(role_name, &role) || role == ROLE_NONE || seconds <= 0) {
 		(void)snprintf(a->say.text, sizeof(a->say.text),
-			       "a role is one of helper, reader, writer, admin");
+			       "a role is one of reader, writer, admin");
+		return EXIT_USAGE;
+	}
+	if (role == ROLE_HELPER) {
+		(void)snprintf(a->say.text, sizeof(a->say.text),
+			       "this version cannot serve as a helper yet: invite a reader or a "
+			       "writer");
 		return EXIT_USAGE;
 	}
 	enum exits x = folders_invite(a->d, name, role, seconds, text, &a->say);
@@ -151,6 +177,6 @@ json_t *serve_answer(void *arg, const char *method, json_t *parameters, int take
 		(void)close(a.fd);
 	if (!x)
 		return json_pack("{s:o}", "parameters", a.result ? a.result : json_object());
-	return json_pack("{s:s, s:{s:i, s:s}}", "error", "peerfs.Failed", "parameters", "exit",
-			 (int)x, "text", a.say.text);
+	return json_pack("{s:s, s:{s:i, s:o}}", "error", "peerfs.Failed", "parameters", "exit",
+			 (int)x, "text", tell_text(a.say.text));
 }

@@ -20,8 +20,7 @@ static json_t *hex(const uint8_t *at, size_t len)
 	return json_string(text);
 }
 
-/* Names are bytes; what is not UTF-8 is shown with replacement characters. */
-static json_t *text_of(const char *s)
+json_t *tell_text(const char *s)
 {
 	json_t *j = json_string(s);
 	size_t len = strlen(s);
@@ -124,11 +123,11 @@ static json_t *folder_json(struct daemon *d, struct folder *f)
 		traffic += p->members[i].fetched;
 	}
 	folders_where(d, f, dir, remembered);
-	(void)json_object_set_new(o, "name", text_of(f->name));
+	(void)json_object_set_new(o, "name", tell_text(f->name));
 	(void)json_object_set_new(o, "id", hex(f->id.b, HASH_LEN));
-	(void)json_object_set_new(o, "mount", text_of(dir));
-	(void)json_object_set_new(o, "last_mount", text_of(remembered));
-	(void)json_object_set_new(o, "store", text_of(f->store));
+	(void)json_object_set_new(o, "mount", tell_text(dir));
+	(void)json_object_set_new(o, "last_mount", tell_text(remembered));
+	(void)json_object_set_new(o, "store", tell_text(f->store));
 	if (p) {
 		(void)json_object_set_new(o, "role", json_string(role_text(p->role)));
 		(void)json_object_set_new(o, "members", number(members));
@@ -176,18 +175,18 @@ static json_t *member_json(struct daemon *d, const struct folder *f, const struc
 	struct loop_session s;
 	json_t *o = json_object();
 
-	(void)json_object_set_new(o, "folder", text_of(f->name));
-	(void)json_object_set_new(o, "name", text_of(m->name));
+	(void)json_object_set_new(o, "folder", tell_text(f->name));
+	(void)json_object_set_new(o, "name", tell_text(m->name));
 	(void)json_object_set_new(o, "device", hex(m->device.b, sizeof(m->device.b)));
 	(void)json_object_set_new(o, "role", json_string(role_text(m->role)));
 	(void)json_object_set_new(o, "self", json_boolean(m->self));
 	(void)json_object_set_new(o, "connected", json_boolean(m->connected));
-	(void)json_object_set_new(o, "addresses", text_of(m->addr));
+	(void)json_object_set_new(o, "addresses", tell_text(m->addr));
 	(void)json_object_set_new(o, "lacks_bundles", number(m->lacks));
 	(void)json_object_set_new(o, "fetched_bytes", number(m->fetched));
 	(void)json_object_set_new(o, "served_bytes", number(m->served));
 	if (m->connected && loop_session(d->loop, m->peer, &s)) {
-		(void)json_object_set_new(o, "address", text_of(s.addr));
+		(void)json_object_set_new(o, "address", tell_text(s.addr));
 		(void)json_object_set_new(o, "sent_bytes", number(s.sent));
 		(void)json_object_set_new(o, "received_bytes", number(s.received));
 		(void)json_object_set_new(o, "round_trip_usec", number(s.rtt_usec));
@@ -295,8 +294,8 @@ static enum err conflicts_of(struct folder *f, json_t *list)
 		json_t *o = json_object();
 
 		path_of(v, &all.at[i].s, path, PATHS_MAX * 8);
-		(void)json_object_set_new(o, "folder", text_of(f->name));
-		(void)json_object_set_new(o, "path", text_of(path));
+		(void)json_object_set_new(o, "folder", tell_text(f->name));
+		(void)json_object_set_new(o, "path", tell_text(path));
 		(void)json_object_set_new(o, "what", json_string(conflict_text(all.at[i].kind)));
 		(void)json_array_append_new(list, o);
 	}
@@ -427,8 +426,8 @@ enum exits tell_path(struct daemon *d, const char *path, json_t **ret, struct fo
 	json_t *o = json_object();
 
 	if (!e) {
-		(void)json_object_set_new(o, "path", text_of(path));
-		(void)json_object_set_new(o, "folder", text_of(f->name));
+		(void)json_object_set_new(o, "path", tell_text(path));
+		(void)json_object_set_new(o, "folder", tell_text(f->name));
 		(void)json_object_set_new(o, "type", json_string(type_of(a.s.type)));
 		(void)json_object_set_new(o, "state", json_string(state_of(&a)));
 		(void)json_object_set_new(o, "size", number(a.size));
@@ -436,7 +435,7 @@ enum exits tell_path(struct daemon *d, const char *path, json_t **ret, struct fo
 		(void)json_object_set_new(o, "conflict", json_boolean(a.conflict.only_seen));
 		(void)json_object_set_new(o, "conflict_copy", json_boolean(a.s.kind == SHOWN_COPY));
 	}
-	if (!e && a.failed) {
+	if (!e && a.failed && a.local < a.size) { /* a later read found the rest */
 		(void)json_object_set_new(o, "last_failure", json_string(err_text(a.failure)));
 		(void)json_object_set_new(o, "last_failure_ms", json_integer(a.failed_ms));
 	}

@@ -6,6 +6,8 @@
 #include "prog/folders.h"
 #include <jansson.h>
 
+/* As JSON; names are bytes, and what is not UTF-8 becomes replacement characters. */
+json_t *tell_text(const char *s);
 /* NULL: no memory. */
 json_t *tell_status(struct daemon *d);
 json_t *tell_peers(struct daemon *d);

@@ -3,6 +3,7 @@
 """two-errors - what goes wrong is said, with the exit code that fits, and leaves nothing behind"""
 
 import errno
+import json
 import os
 import random
 import socket
@@ -41,6 +42,7 @@ def invitations(make):
     c.run("join", good, c.dir, code=9)
     said(c, "used", "ask for a new one")
     nothing_left(c)
+    assert not os.path.exists(c.dir), "nor the directory that was made for it"
     short = a.invite("--expires", "1s")
     gone = time.monotonic() + 1.1
     eventually(lambda: time.monotonic() > gone, what="its end")
@@ -103,14 +105,19 @@ def mount_points(make):
     a.run("create", "a/b", os.path.join(os.path.dirname(a.dir), "other"), code=2)
     a.run("mount", "docs", code=1)
     said(a, a.dir)
+    a.run("create", "second", a.dir, code=1)
+    said(a, "already", "umount")
+    assert len(a.json("status")["folders"]) == 1, "no folder that could not be mounted"
     a.run("mount", "nothing", a.dir, code=10)
     said(a, "nothing")
     a.run("umount", os.path.dirname(a.dir), code=10)
+    a.run("umount", "/proc", code=10)  # which root could
     a.run("status", a.path("nothing"), code=10)
     a.run("status", "/", code=10)
     a.run("create", "x", code=2)
     a.run("frobnicate", code=2)
     a.run("invite", "docs", "--print", "--role", "king", code=2)
+    a.run("invite", "docs", "--print", "--role", "helper", code=2)
 
 
 def no_device(make):
@@ -161,6 +168,22 @@ def configuration(make):
     a.run("daemon", "start", code=2)
     said(a, conf, "listen")
     assert a.run("config", "get", "device.nothing", code=2) == ""
+    os.unlink(conf)
+    os.mkdir(conf)
+    a.run("daemon", "start", code=2)
+    said(a, conf, "Is a directory")
+
+
+def odd_names(make):
+    """A name is bytes: one that is not UTF-8 can be asked about."""
+    a = make("alpha")
+    a.create()
+    odd = os.fsdecode(os.fsencode(a.dir) + b"/bad\xff\xfe")
+    write(odd, b"12345")
+    about = json.loads(a.run("status", odd, "--json"))
+    assert about["size"] == 5 and about["type"] == "file", about
+    a.run("status", odd + "x", code=10)
+    said(a, "no such file")
 
 
 def garbage(make):
@@ -208,9 +231,11 @@ def bytes_nobody_has(make):
     about = b.about("f")
     assert about["last_failure"] and about["state"] == "remote", about
     assert "failed" in b.run("status", b.path("f"))
+    assert "a read of /f failed: no reachable device" in read(b.log).decode()
     a.start()
     eventually(lambda: b.connected() == 1, 60, what="a connection")
     assert read(b.path("f")) == read(a.path("f"))
+    assert "last_failure" not in b.about("f")
 
 
 def full_disk(make):
@@ -287,5 +312,5 @@ def lost_index(make):
 
 
 if __name__ == "__main__":
-    run(invitations, nobody_answers, roles, mount_points, no_device, ports, configuration, garbage,
+    run(invitations, nobody_answers, roles, mount_points, no_device, ports, configuration, odd_names, garbage,
         bytes_nobody_has, full_disk, damaged_tail, lost_index)
