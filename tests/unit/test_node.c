@@ -397,6 +397,30 @@ static void test_a_start_cuts_what_a_crash_left(void **state)
 	pair_fini(&p);
 }
 
+/* What a device did it has seen, whichever incarnation's bundles carried it: made before one crash
+ * and undone before the next, it is undone everywhere. */
+static void test_undone_over_two_crashes(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, ROLE_WRITER);
+	pair_unlink(&p);
+	pair_put(&p.a, "f", TEXT("bytes"));
+	for (int k = 0; k < 2; k++) {
+		pair_stop(&p.a);
+		pair_start(&p.a, false);
+		pair_link(&p);
+		pair_run(&p);
+		pair_same(&p);
+		assert_int_equal(pair_entries(&p.b), k == 0);
+		pair_unlink(&p);
+		if (k == 0)
+			assert_int_equal(pair_unlink_name(&p.a, "f"), ERR_OK);
+	}
+	pair_fini(&p);
+}
+
 /* Until nobody has anything left to say: bytes that a version lacks are fetched first, what was
  * lost is sent again. */
 static void settle(struct pair *p)
@@ -416,7 +440,7 @@ static void settle(struct pair *p)
 static void test_crash_anywhere(void **state)
 {
 	(void)state;
-	for (uint64_t seed = 1; seed <= 25; seed++) {
+	for (uint64_t seed = 1; seed <= 60; seed++) {
 		struct pair p;
 		struct rng r;
 		pair_init(&p, ROLE_WRITER);
@@ -485,6 +509,7 @@ int main(void)
 		cmocka_unit_test(test_incarnations),
 		cmocka_unit_test(test_held_records_of_an_ended_incarnation),
 		cmocka_unit_test(test_a_start_cuts_what_a_crash_left),
+		cmocka_unit_test(test_undone_over_two_crashes),
 		cmocka_unit_test(test_crash_anywhere),
 		cmocka_unit_test(test_replay_of_damaged_frames),
 	};
