@@ -28,6 +28,9 @@ struct reads {
 	uint32_t count;
 	struct failure failures[READS_FAILURES];
 	uint32_t failures_next;
+	struct view *names; /* NULL: none are told */
+	uint64_t said_since; /* lines to the log since then */
+	uint32_t said;
 	struct missing missing[NODE_PIECES_MAX];
 	struct piece ahead[NODE_PIECES_MAX];
 };
@@ -44,6 +47,11 @@ struct reads *reads_new(struct content *c, struct fetch *f, struct ahead *a, uin
 	r->timeout_usec = (uint64_t)timeout_ms * 1000;
 	r->due = UINT64_MAX;
 	return r;
+}
+
+void reads_names(struct reads *r, struct view *names)
+{
+	r->names = names;
 }
 
 void reads_free(struct reads *r)
@@ -97,6 +105,27 @@ bool reads_last_failure(const struct reads *r, struct inode_id inode, enum err *
 	return false;
 }
 
+/* Into the log, a few at a time: whoever searches a tree offline fails at every file of it. */
+static void say_failure(struct reads *r, struct step *s, struct inode_id inode, enum err e)
+{
+	char path[READS_PATH_SHOWN];
+	const char *shown = "a file that has no path, or a long one,";
+
+	if (s->now - r->said_since >= READS_SAY_USEC) {
+		r->said_since = s->now;
+		r->said = 0;
+	}
+	if (r->said++ >= READS_SAY_MAX)
+		return;
+	if (r->names && !view_path(r->names, inode, path, sizeof(path))) {
+		for (char *c = path; *c; c++) /* names are bytes; a log is lines */
+			*c = (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c;
+		shown = path;
+	}
+	step_report(s, true, "a read of %s failed: %s; peerfs peers tells who is connected", shown,
+		    err_text(e));
+}
+
 /* The read is over as parked: let the front ask again, or fail it. */
 static void wake(struct reads *r, struct step *s, struct parked *p, enum err err)
 {
@@ -108,6 +137,7 @@ static void wake(struct reads *r, struct step *s, struct parked *p, enum err err
 	}
 	if (err) {
 		note_failure(r, s, p->inode, err);
+		say_failure(r, s, p->inode, err);
 		fetch_leave(r->fetch, (struct waiter){WAITER_READ, p->tag});
 	}
 	unpark(r, p);

@@ -14,10 +14,14 @@
 
 #define READS_ALONE_USEC (900u * 1000)
 #define READS_PARKED_MAX 65536
+#define READS_SAY_MAX 10 /* lines about failed reads, in so long */
+#define READS_SAY_USEC (10u * 1000 * 1000)
+#define READS_PATH_SHOWN 128
 #define READS_FAILURES 256 /* the last ones are remembered, for status */
 
 struct reads;
 struct reads *reads_new(struct content *c, struct fetch *f, struct ahead *a, uint32_t timeout_ms);
+void reads_names(struct reads *r, struct view *names); /* so that the log can name files */
 void reads_free(struct reads *r); /* accepts NULL */
 /* EV_READ: fill in the pieces, or park (ERR_AGAIN). */
 enum err reads_read(struct reads *r, struct step *s, struct event *ev) MUST_USE;
