@@ -513,8 +513,9 @@ static bool saw(const struct seen *in_x, const struct record *x, const struct se
 {
 	if (x->dot.inc == y->dot.inc)
 		return x->dot.op > y->dot.op;
-	return vector_get(in_x->vec, in_y->b->head.inc) >= in_y->b->head.seq ||
-	       in_x->b->head.inc == in_y->b->head.inc;
+	if (in_x->node == in_y->node)
+		return x->t > y->t; /* of one device, whose clock rises over its incarnations */
+	return vector_get(in_x->vec, in_y->b->head.inc) >= in_y->b->head.seq;
 }
 
 static bool replaces(const struct record *x, const struct record *y)
