@@ -281,6 +281,11 @@ bool host_joining(struct host *h, uint8_t secret[32])
 	return joining;
 }
 
+int64_t host_arriving(struct host *h, int64_t more)
+{
+	return atomic_fetch_add(&h->arriving, more) + more;
+}
+
 enum err host_submit(struct host *h, void (*job)(void *arg), void *arg)
 {
 	return pool_submit(h->pool, job, arg);

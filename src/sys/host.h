@@ -85,5 +85,7 @@ struct files *host_files(struct host *h);
 struct marks *host_marks(struct host *h);
 /* Run a job on a thread that never waits behind sealing. */
 enum err host_submit(struct host *h, void (*job)(void *arg), void *arg) MUST_USE;
+/* Bytes of pieces that have come and wait to be stored, after adding more (0: just asked). */
+int64_t host_arriving(struct host *h, int64_t more);
 
 #endif

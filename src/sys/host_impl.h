@@ -9,6 +9,7 @@
 #include "sys/reader.h"
 #include "sys/sealer.h"
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct outgoing { /* a message that waits to be handed to the link */
 	struct outgoing *next;
@@ -53,6 +54,7 @@ struct host {
 	bool dead; /* the node must not be stepped any more; why has been reported */
 	bool joining;
 
+	_Atomic int64_t arriving; /* host_arriving() */
 	pthread_mutex_t out_mutex;
 	struct queue messages, bundles; /* to the link; bundles leave when they are durable */
 

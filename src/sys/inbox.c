@@ -8,11 +8,13 @@
  *
  * I1  a piece is stored only if it was asked of that session, under the name that is its hash
  * I2  a node (of a manifest) is opened and decoded before the core hears of it
+ * I3  what is inside a signed bundle is its author's doing: who passed it on is not blamed
  */
 #include "sys/inbox.h"
 #include "sys/pool.h"
 #include <stdlib.h>
 
+#define ARRIVING_BYTES_MAX (64u << 20) /* pieces that wait for the pool, of all peers */
 #define PIECE_INLINE_MAX (8u << 10) /* smaller pieces are stored by the loop's thread */
 
 /* A peer lied, or there is no room for what it sent: it comes back after a while. */
@@ -26,7 +28,8 @@ static void step(struct host *h, struct event *ev)
 {
 	enum err e = host_step(h, ev);
 
-	if (e == ERR_MALFORMED || e == ERR_FORGED || e == ERR_NOSPC)
+	if (e == ERR_MALFORMED || e == ERR_FORGED || e == ERR_NOSPC ||
+	    (e == ERR_FULL && ev->kind == EV_UP))
 		drop(h, ev->peer, e);
 }
 
@@ -75,7 +78,15 @@ static enum err bundle_open(struct host *h, struct bytes raw, struct bundle *b)
 		return ERR_OK; /* kept and passed on, read when the key comes */
 	e = pool_open(b->head.body, &keys, host_folder(h), SEAL_BUNDLE, BUNDLE_BODY_MAX, &b->plain,
 		      &len);
-	return e ? e : bundle_records(b, len);
+	if (!e)
+		e = bundle_records(b, len);
+	if (e == ERR_NOMEM || !e)
+		return e;
+	report(REPORT_WARN,
+	       "a bundle that its author signed cannot be read: %s; that device's "
+	       "log stops here",
+	       err_text(e));
+	return fail(ERR_REFUSED); /* I3 */
 }
 
 static void on_bundle(struct host *h, uint64_t session, struct bytes raw)
@@ -86,7 +97,8 @@ static void on_bundle(struct host *h, uint64_t session, struct bytes raw)
 
 	if (e) {
 		bundle_free(b);
-		drop(h, session, e);
+		if (e != ERR_REFUSED)
+			drop(h, session, e);
 		return;
 	}
 	ev.bundle.take = b;
@@ -164,11 +176,21 @@ static void piece_job(void *arg)
 
 	if (e)
 		drop(a->h, a->session, e);
+	(void)host_arriving(a->h, -(int64_t)a->len);
 	free(a);
 }
 
 static void on_data(struct host *h, uint64_t session, struct bytes sealed)
 {
+	/* no piece is larger, and no honest peers send more than was asked of all of them */
+	if (sealed.len > ENTRY_STORED_MAX) {
+		drop(h, session, fail(ERR_MALFORMED));
+		return;
+	}
+	if (host_arriving(h, 0) > ARRIVING_BYTES_MAX) {
+		drop(h, session, fail(ERR_FULL));
+		return;
+	}
 	struct arrived *a = sealed.len > PIECE_INLINE_MAX ? malloc(sizeof(*a) + sealed.len) : NULL;
 
 	if (a) {
@@ -176,8 +198,10 @@ static void on_data(struct host *h, uint64_t session, struct bytes sealed)
 		a->session = session;
 		a->len = sealed.len;
 		memcpy(a->sealed, sealed.at, sealed.len);
+		(void)host_arriving(h, (int64_t)sealed.len);
 		if (!host_submit(h, piece_job, a))
 			return;
+		(void)host_arriving(h, -(int64_t)sealed.len);
 		free(a);
 	}
 	enum err e = piece_store(h, session, sealed);
