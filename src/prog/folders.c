@@ -138,6 +138,7 @@ static void open_one(struct daemon *d, const char *name)
 	enum err e = loop_open(d->loop, &lf, &f);
 
 	if (e) {
+		d->unopened++;
 		report(REPORT_ERROR, "folder %s cannot be opened (%s): %s", name, store,
 		       err_text(e));
 		return;

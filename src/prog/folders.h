@@ -25,6 +25,7 @@ struct daemon {
 	struct sign_pair device;
 	struct loop *loop;
 	pthread_mutex_t mutex; /* creating, joining, mounting: one at a time */
+	uint32_t unopened; /* folders that could not be opened at start */
 	bool closed; /* under the mutex: no folder is open any more */
 	void (*stop)(void *arg); /* begin to end the daemon */
 	void *stop_arg;

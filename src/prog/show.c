@@ -106,7 +106,10 @@ void show_status(const json_t *o)
 	} else {
 		(void)puts("does not listen");
 	}
-	if (json_array_size(json_object_get(o, "folders")) == 0)
+	if (number(o, "folders_unopened"))
+		(void)printf("%" PRIu64 " folders cannot be opened: the daemon's log says why\n",
+			     number(o, "folders_unopened"));
+	else if (json_array_size(json_object_get(o, "folders")) == 0)
 		(void)puts("no folders yet: peerfs create NAME DIR, or peerfs join INVITATION DIR");
 	json_array_foreach(json_object_get(o, "folders"), i, f) show_folder(f);
 }

@@ -165,6 +165,7 @@ json_t *tell_status(struct daemon *d)
 		      "name", d->name, "addresses", addrs, "port", (int)loop_port(d->loop));
 	(void)json_object_set_new(o, "device", hex(d->device.pub.b, sizeof(d->device.pub.b)));
 	(void)json_object_set_new(o, "folders", list);
+	(void)json_object_set_new(o, "folders_unopened", number(d->unopened));
 	return o;
 }
 

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#define SAY_EVERY_MS 60000
 #define BATCHES_MAX 8 /* written in one go before others have their turn */
 #define UNSENT_MAX (128 << 10) /* left to the kernel: what lies there cannot be overtaken */
 
@@ -166,6 +167,24 @@ static void tell_down(struct conn *c, enum err why)
 		l->ops.down(l->ops.arg, c->id, why);
 }
 
+/* A stranger that talks nonsense is told of, but cannot fill the log: once a minute. */
+static void say_nonsense(struct conn *c, enum err why)
+{
+	struct link *l = c->link;
+	uint64_t now = uv_now(l->loop);
+
+	if (c->dialled || c->announced || l->freeing ||
+	    (why != ERR_MALFORMED && why != ERR_FORGED && why != ERR_REFUSED && why != ERR_VERSION))
+		return;
+	if (l->said_ms && now - l->said_ms < SAY_EVERY_MS)
+		return;
+	l->said_ms = now;
+	report(REPORT_WARN,
+	       "%s is no member and was hung up on (%s); if it should be one, look that its "
+	       "version is ours and that it has joined",
+	       c->addr, err_text(why));
+}
+
 void conn_end(struct conn *c, enum err why)
 {
 	struct link *l = c->link;
@@ -173,6 +192,7 @@ void conn_end(struct conn *c, enum err why)
 
 	if (c->state == CONN_DEAD)
 		return;
+	say_nonsense(c, why);
 	l->half_open -= conn_half_open(c);
 	bool was_dial = k && (c->state == CONN_DIALLING || c->state == CONN_HELLO ||
 			      c->state == CONN_WAITING);

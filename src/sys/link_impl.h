@@ -120,6 +120,7 @@ struct link {
 	unsigned corked; /* > 0: flush at the end of the batch */
 	uint8_t *spare; /* one batch buffer that no conn uses */
 	uint64_t serial;
+	uint64_t said_ms; /* when the log last told of a stranger; 0: never */
 	bool freeing;
 	void (*freed)(void *arg);
 	void *freed_arg;

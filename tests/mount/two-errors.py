@@ -205,6 +205,7 @@ def garbage(make):
     eventually(lambda: read(a.path("f")) == b"still here", what="f")
     for s in held:
         s.close()
+    assert b"is no member and was hung up on" in read(a.log)
     with socket.socket(socket.AF_UNIX) as s:
         s.connect(os.path.join(a.home, "run", "ctl.sock"))
         s.sendall(b"{]\0")
@@ -291,6 +292,20 @@ def damaged_tail(make):
     same(a, b)
 
 
+def another_key(make):
+    """A folder that is not this device's is not opened, and status does not hide it."""
+    a = make("alpha")
+    a.create()
+    a.unmount()
+    a.stop()
+    os.rename(os.path.join(a.home, "data", "device.key"), os.path.join(a.home, "away"))
+    a.run("daemon", "start")
+    status = a.json("status")
+    assert not status["folders"] and status["folders_unopened"] == 1, status
+    assert "log says why" in a.run("status")
+    assert "another device key" in read(a.log).decode()
+
+
 def lost_index(make):
     """The index is derived: removed or damaged, it is made again."""
     a, b = pair(make)
@@ -313,4 +328,4 @@ def lost_index(make):
 
 if __name__ == "__main__":
     run(invitations, nobody_answers, roles, mount_points, no_device, ports, configuration, odd_names, garbage,
-        bytes_nobody_has, full_disk, damaged_tail, lost_index)
+        bytes_nobody_has, full_disk, damaged_tail, another_key, lost_index)
