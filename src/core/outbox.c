@@ -242,24 +242,6 @@ void outbox_reserve(struct outbox *o, struct step *s, struct reserved *ret)
 	ret->vec = vector_ref(log_seen(o->log));
 }
 
-enum err outbox_renew(struct outbox *o, struct reserved *at, bool *ret)
-{
-	const struct log_inc *i = log_find(o->log, at->dot.inc);
-
-	*ret = at->dot.inc != log_current(o->log);
-	if (!*ret)
-		return ERR_OK;
-	if (i && i->seq) {
-		const struct vector *v = vector_with(at->vec, i->inc, i->seq);
-		if (!v)
-			return fail(ERR_NOMEM);
-		vector_unref(at->vec);
-		at->vec = v;
-	}
-	at->dot = (struct dot){log_current(o->log), o->next_op++};
-	return ERR_OK;
-}
-
 enum err outbox_emit_at(struct outbox *o, struct step *s, const struct reserved *at,
 			struct record *r)
 {

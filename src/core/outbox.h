@@ -50,9 +50,6 @@ struct reserved {
 	const struct vector *vec; /* a reference of the caller's */
 };
 void outbox_reserve(struct outbox *o, struct step *s, struct reserved *ret);
-/* A dot of this incarnation in place of one of an earlier one (*ret: it was), clock kept: what that
- * one published it had seen, and nothing later of its inode was, as that waits for it. */
-enum err outbox_renew(struct outbox *o, struct reserved *at, bool *ret) MUST_USE;
 /* Emit a record with a reserved dot, as a group of its own.  Not inside an open group. */
 enum err outbox_emit_at(struct outbox *o, struct step *s, const struct reserved *at,
 			struct record *r) MUST_USE;

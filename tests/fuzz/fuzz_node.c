@@ -296,7 +296,7 @@ static void do_unknown(struct world *w, struct member *m)
 
 static void as_event(const struct wire_message *m, struct bytes whole, struct event *ev)
 {
-	switch ((enum wire_type)m->type) {
+	switch (m->type) {
 	case WIRE_JOIN:
 		ev->kind = EV_JOIN;
 		ev->join = m->join;
@@ -505,8 +505,9 @@ static void instruction(struct world *w)
 /* The same bundles, the last member's log first: what comes too early has to wait. */
 static void compare_orders(struct world *w, const struct hash *want)
 {
-	struct replica b;
+	static struct replica b; /* 8 KiB: off the stack */
 
+	memset(&b, 0, sizeof(b));
 	hostile_open(w, &b);
 	hostile_start(w, &b);
 	for (int k = MEMBERS; k-- > 0;)
@@ -521,8 +522,10 @@ static void compare_orders(struct world *w, const struct hash *want)
 
 static void compare_replay(struct world *w, const struct hash *want)
 {
-	struct replica b = {.kv = kv_new_map()};
+	static struct replica b; /* 8 KiB: off the stack */
 
+	memset(&b, 0, sizeof(b));
+	b.kv = kv_new_map();
 	assert(b.kv);
 	b.node = node_new(b.kv, &w->config);
 	assert(b.node);

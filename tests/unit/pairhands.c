@@ -128,7 +128,7 @@ static void store(struct job *j, enum seal_kind kind, struct bytes plain, struct
 /* The bytes [off, off + len) of the work. */
 static enum err fill(struct job *j, uint64_t off, uint64_t len, struct wr *w)
 {
-	struct piece pieces[64];
+	struct piece pieces[32];
 	size_t end = w->len + len;
 
 	while (w->len < end) {

@@ -71,7 +71,7 @@ static uint32_t raise_level(struct tree *t, struct rng *r, struct entry *at, uin
 		struct wr plain = {0};
 		for (uint32_t k = 0; k < n; k++)
 			x.len += at[from + k].len;
-		x.name = name_of(5000 + 100 * t->m.depth + up);
+		x.name = name_of(5000u + 100u * t->m.depth + up);
 		node_encode(&plain, t->m.depth, &at[from], n);
 		if (rng_below(r, 5) || t->whole) {
 			assert_int_equal(mapping_put_node(t->kv, &x.name, wr_view(&plain)), ERR_OK);
@@ -90,8 +90,9 @@ static uint32_t raise_level(struct tree *t, struct rng *r, struct entry *at, uin
 
 static void make_tree(struct tree *t, struct rng *r, uint32_t leaves, bool whole)
 {
-	struct entry at[LEAVES_MAX];
-	uint32_t first[LEAVES_MAX], count = leaves;
+	static struct entry at[LEAVES_MAX]; /* off the stack, as are the others below */
+	static uint32_t first[LEAVES_MAX];
+	uint32_t count = leaves;
 
 	memset(t, 0, sizeof(*t));
 	t->whole = whole;
@@ -163,8 +164,8 @@ static void check_pieces(const struct tree *t, const struct sink *s, uint64_t of
 
 static void check_range(const struct tree *t, uint64_t off, uint64_t len)
 {
-	struct piece pieces[ROOMY];
-	struct missing missing[ROOMY];
+	static struct piece pieces[ROOMY];
+	static struct missing missing[ROOMY];
 	struct sink s = {.pieces = pieces, .max = ROOMY, .missing = missing, .missing_max = ROOMY};
 	uint32_t lacks = 0;
 
@@ -234,7 +235,7 @@ static void test_little_room(void **state)
 	make_tree(&t, &r, 100, true);
 	for (uint32_t room = 1; room < 5; room++) {
 		struct piece pieces[5];
-		struct missing missing[ROOMY];
+		static struct missing missing[ROOMY];
 		uint64_t off = 0, end = t.m.size;
 		for (uint32_t turns = 0; off < end; turns++) {
 			struct sink s = {.pieces = pieces,

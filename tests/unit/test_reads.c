@@ -213,7 +213,7 @@ static void test_nobody_holds_it(void **state)
 /* Who asks politely does not wait; who gives no tag is not parked; who gives up is forgotten. */
 static void test_who_does_not_wait(void **state)
 {
-	struct piece pieces[NODE_PIECES_MAX];
+	static struct piece pieces[NODE_PIECES_MAX]; /* off the stack */
 	struct pair p;
 	struct inode_id i;
 	struct event ev = {.kind = EV_READ};

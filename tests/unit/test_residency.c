@@ -13,7 +13,7 @@
 /* Each node names the one below it 256 times, the lowest one chunk of a byte. */
 static void tower(struct kv *kv, struct manifest *m, uint8_t leaf)
 {
-	struct entry at[MANIFEST_NODE_MAX];
+	static struct entry at[MANIFEST_NODE_MAX]; /* off the stack */
 	struct entry e = {.kind = leaf, .len = 1, .stored = leaf == ENTRY_HOLE ? 0 : 1};
 
 	if (leaf != ENTRY_HOLE)
