@@ -176,10 +176,10 @@ static enum err open_mount(const char *dir, const char *folder, const struct mou
 	const struct fuse_lowlevel_ops none = {0};
 
 	plain_name(folder, name, sizeof(name));
+	/* nosuid and nodev, also for root: who else may write here decides what stands in it */
 	snprintf(options, sizeof(options),
-		 "fsname=peerfs:%s,subtype=peerfs,default_permissions%s%s", name,
-		 o->allow_other ? ",allow_other" : "",
-		 o->privileged && geteuid() == 0 ? ",suid,dev" : "");
+		 "fsname=peerfs:%s,subtype=peerfs,default_permissions,nosuid,nodev%s", name,
+		 o->allow_other ? ",allow_other" : "");
 	lib_text[0] = 0;
 	fuse_set_log_func(lib_log);
 	struct fuse_session *se = fuse_session_new(&args, &none, sizeof(none), NULL);

@@ -117,6 +117,24 @@ def an_open_file_keeps_its_version(make):
         assert f.read(290000) == b"a" * 290000
 
 
+def powers_do_not_travel(make):
+    """A device node or a setuid bit of one member is nothing to the other, even to its root."""
+    a, b = pair(make)
+    os.mknod(a.path("zero"), stat.S_IFCHR | 0o666, os.makedev(1, 5))
+    write(a.path("f"), b"")
+    os.chmod(a.path("f"), 0o4755)
+    eventually(lambda: os.stat(b.path("f")).st_mode & 0o7777 == 0o4755, what="the mode")
+    for d in (a, b):
+        flags = os.statvfs(d.dir).f_flag
+        assert flags & os.ST_NOSUID and flags & os.ST_NODEV, flags
+        assert stat.S_ISCHR(os.stat(d.path("zero")).st_mode)
+        try:
+            read(d.path("zero"))
+            raise AssertionError("a device was opened")
+        except PermissionError:
+            pass
+
+
 def many_small_files(make):
     """Thousands of small files come over, all of them, and read right."""
     a, b = pair(make)
@@ -199,4 +217,4 @@ def offline_and_merge(make):
 if __name__ == "__main__":
     run(visible_both_ways, whole_or_not_at_all, reads_move_what_is_asked,
         a_small_edit_moves_little, holes_cost_nothing, an_open_file_keeps_its_version,
-        many_small_files, stop_and_start, offline_and_merge)
+        powers_do_not_travel, many_small_files, stop_and_start, offline_and_merge)
