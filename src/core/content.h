@@ -73,6 +73,8 @@ enum err content_work_reuse(struct content *c, uint64_t work, uint64_t off,
 /* What to fetch ahead after a read of [off, off + len) of file; 0: nothing. */
 uint64_t content_ahead(struct content *c, uint64_t file, uint64_t off, uint64_t len,
 		       uint64_t *from);
+/* Only up to there could be looked ahead, as a manifest node is missing: go on from there. */
+void content_ahead_until(struct content *c, uint64_t file, uint64_t off);
 bool content_segment_in_use(struct content *c, uint64_t segment);
 uint64_t content_works(const struct content *c);
 uint64_t content_bytes(const struct content *c); /* unsealed, in the data log */

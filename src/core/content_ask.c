@@ -236,6 +236,14 @@ uint64_t content_ahead(struct content *c, uint64_t file, uint64_t off, uint64_t 
 	return target - *from;
 }
 
+void content_ahead_until(struct content *c, uint64_t file, uint64_t off)
+{
+	struct file *f = content_file(c, file);
+
+	if (f)
+		f->ahead_done = MIN(f->ahead_done, off);
+}
+
 bool content_segment_in_use(struct content *c, uint64_t segment)
 {
 	return extents_in_use(c->extents, segment);

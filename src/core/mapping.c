@@ -254,6 +254,8 @@ enum err mapping_range(struct kv *kv, const struct manifest *m, uint64_t off, ui
 			return err;
 		uint64_t n = MIN(in, start + e.len) - off;
 		if (err == ERR_AGAIN) {
+			sink->seen = sink->blind ? sink->seen : sink->len;
+			sink->blind = true;
 			sink_missing(sink, &lacks.name, SEAL_NODE, lacks.stored);
 			sink->len += n;
 			err = ERR_OK;

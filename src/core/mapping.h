@@ -18,6 +18,8 @@ struct sink {
 	uint32_t missing_count, missing_max;
 	uint64_t len; /* bytes mapped; the range is done when it reaches the range's length */
 	bool full; /* no room: the rest of the range is not mapped */
+	bool blind; /* a node is missing, so that what it stands for is unknown, from ... */
+	uint64_t seen; /* ... this many bytes into the range */
 };
 void sink_zero(struct sink *k, uint64_t len);
 void sink_data(struct sink *k, uint64_t addr, uint64_t len);

@@ -196,6 +196,8 @@ static enum err fetch_ahead(struct reads *r, const struct event *ev, struct inod
 			    .missing_max = NODE_PIECES_MAX};
 	struct content_range range = {.file = ev->read.file, .off = from, .len = len};
 	e = content_map(r->content, &range, &sink);
+	if (!e && sink.blind)
+		content_ahead_until(r->content, ev->read.file, from + sink.seen);
 	for (uint32_t k = 0; k < sink.missing_count && !e; k++)
 		e = fetch_want(r->fetch, &sink.missing[k], false, (struct waiter){WAITER_NONE, 0});
 	return e == ERR_FULL ? ERR_OK : e;
