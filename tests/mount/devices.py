@@ -57,9 +57,21 @@ def eventually(check, seconds=20, what="condition"):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody listens on, below those that the kernel gives out, and not one twice."""
+    chance = random.Random()  # not the tests' seed: several runs go on at once
+    while True:
+        port = chance.randrange(20000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in free_port.given:
+            free_port.given.add(port)
+            return port
+
+
+free_port.given = set()
 
 
 def read(path):
