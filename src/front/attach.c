@@ -161,9 +161,11 @@ static void plain_name(const char *from, char *to, size_t room)
 static char lib_text[256]; /* what libfuse said last; this program mounts from one thread */
 
 static void lib_log(enum fuse_log_level level, const char *format, va_list ap)
+	__attribute__((format(printf, 2, 0)));
+static void lib_log(enum fuse_log_level level, const char *format, va_list ap)
 {
 	(void)level;
-	vsnprintf(lib_text, sizeof(lib_text), format, ap);
+	(void)vsnprintf(lib_text, sizeof(lib_text), format, ap);
 	lib_text[strcspn(lib_text, "\n")] = 0;
 }
 
