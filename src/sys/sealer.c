@@ -20,6 +20,7 @@
 #include "codec/cut.h"
 #include "sys/pool.h"
 #include "sys/rand.h"
+#include <stdatomic.h>
 
 #define PIECES_MAX 256 /* mapped at once */
 #define MISSING_MAX 64 /* asked for at once */
@@ -27,7 +28,7 @@
 #define REUSE_MAX 256 /* base entries taken over under one lock */
 #define MAP_MIN (64u << 10) /* where bytes are absent, no more than this is mapped */
 #define MAP_START (512u << 10)
-#define MAP_ZEROS_MAX (UINT64_C(1) << 40)
+#define MAP_ZEROS_MAX (UINT64_C(1) << 62) /* mapping a hole costs nothing for its length */
 
 struct level { /* entries of one depth of the tree */
 	struct entry *at;
@@ -72,6 +73,7 @@ struct sealer {
 	struct cutter cutter;
 	size_t zero_cut; /* the length at which zeros are cut */
 	bool syncing;
+	atomic_bool ending; /* long jobs give up */
 	struct seal_job *done, **done_last; /* sealed, not yet synced */
 	struct seal_job *held; /* their step found no room */
 };
@@ -318,12 +320,12 @@ static enum err job_fill(struct seal_job *j)
 		e = job_copy(j, count);
 	if (e)
 		return e;
-	uint64_t most =
-		count == 1 && j->pieces[0].kind == PIECE_ZERO ? MAP_ZEROS_MAX : SEALER_WINDOW;
+	bool hole = count == 1 && j->pieces[0].kind == PIECE_ZERO;
+	uint64_t most = hole ? MAP_ZEROS_MAX : SEALER_WINDOW;
 
 	if (j->careful)
 		j->map_len = MAP_MIN;
-	else if (j->base)
+	else if (j->base && !hole)
 		j->map_len = MAP_START;
 	else
 		j->map_len = MIN(j->map_len * 2, most);
@@ -412,6 +414,8 @@ static enum err job_walk(struct seal_job *j)
 	uint64_t asked = UINT64_MAX;
 
 	while (!e && j->off < j->size) {
+		if (atomic_load_explicit(&j->s->ending, memory_order_relaxed))
+			return ERR_AGAIN; /* the writes are in the journal: sealed after a start */
 		/* asked keeps a boundary from being asked for twice, while more bytes come */
 		if (asked != j->off && (j->base || j->start == j->end)) {
 			asked = j->off;
@@ -699,6 +703,7 @@ void sealer_free(struct sealer *s)
 {
 	if (!s)
 		return;
+	atomic_store(&s->ending, true);
 	pool_free(s->pool);
 	while (s->held) { /* never told: the journal has the writes, the next start seals again */
 		struct seal_job *j = s->held;

@@ -29,7 +29,7 @@ struct sealer_config {
 	enum err (*step)(void *arg, struct event *ev);
 };
 enum err sealer_new(const struct sealer_config *c, struct sealer **ret) MUST_USE;
-void sealer_free(struct sealer *s); /* finishes what was submitted; accepts NULL */
+void sealer_free(struct sealer *s); /* ends what was submitted, long files unsealed; accepts NULL */
 enum err sealer_submit(struct sealer *s,
 		       uint64_t work) MUST_USE; /* any thread; ERR_NOMEM, ERR_CLOSED */
 void sealer_retry(struct sealer *s);

@@ -105,6 +105,16 @@ def holes_cost_nothing(make):
         assert f.read(10) == b"tail"
 
 
+def long_holes(make):
+    """A hole is sealed in no time, however long it is and whatever was there before."""
+    a, b = pair(make)
+    write(a.path("f"), b"begins")
+    for size in (1 << 40, 1 << 62):
+        os.truncate(a.path("f"), size)
+        eventually(lambda s=size: os.path.exists(b.path("f")) and os.stat(b.path("f")).st_size == s,
+                   10, "the size")
+
+
 def an_open_file_keeps_its_version(make):
     """Whoever has a file open goes on reading the version it opened."""
     a, b = pair(make)
@@ -217,4 +227,4 @@ def offline_and_merge(make):
 if __name__ == "__main__":
     run(visible_both_ways, whole_or_not_at_all, reads_move_what_is_asked,
         a_small_edit_moves_little, holes_cost_nothing, an_open_file_keeps_its_version,
-        powers_do_not_travel, many_small_files, stop_and_start, offline_and_merge)
+        long_holes, powers_do_not_travel, many_small_files, stop_and_start, offline_and_merge)
