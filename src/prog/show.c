@@ -45,7 +45,7 @@ static void put_bytes(uint64_t n)
 		(void)printf("%" PRIu64 " bytes", n);
 		return;
 	}
-	uint64_t tenths = n * 10 / 1024;
+	uint64_t tenths = n / 1024 * 10 + n % 1024 * 10 / 1024;
 
 	while (tenths >= 10240 && unit + 1 < ARRAY_LEN(units)) {
 		tenths /= 1024;
