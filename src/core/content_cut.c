@@ -249,8 +249,9 @@ static enum err seal_later(struct content *c, struct step *s, struct file *f,
 	if (ev->sealed.err != ERR_AGAIN)
 		step_report(s, true,
 			    "a version could not be sealed: %s; it stays in the data log "
-			    "and is tried again",
-			    err_text(ev->sealed.err));
+			    "and is tried again%s",
+			    err_text(ev->sealed.err),
+			    ev->sealed.err == ERR_NOSPC ? ": make room on the store's disk" : "");
 	return ERR_OK;
 }
 
