@@ -402,8 +402,10 @@ void users_act(struct world *w)
 		return;
 	}
 	simfile_prune(n);
-	if (world_chance(w, 10))
-		simdisk_sync(&n->disk), oracle_synced(n); /* somebody calls fsync() */
+	if (world_chance(w, 10)) { /* somebody calls fsync() */
+		simdisk_sync(&n->disk);
+		oracle_synced(n);
+	}
 	if (!world_chance(w, 6) || !simfile_go_on(n)) {
 		if (tree_list(n->node, &a->before, why, sizeof(why)))
 			act_any(a);
