@@ -13,6 +13,7 @@
 #include "prog/show.h"
 #include "sys/conf.h"
 #include "sys/fdio.h"
+#include "sys/rand.h"
 #include <dirent.h>
 #include <getopt.h>
 #include <limits.h>
@@ -613,6 +614,7 @@ static bool parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	rand_init();
 	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
 		(void)run_help(NULL, NULL, 0);
 		return argc < 2 ? EXIT_USAGE : EXIT_DONE;

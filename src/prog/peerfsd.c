@@ -11,6 +11,7 @@
 #include "prog/serve.h"
 #include "sys/ctl.h"
 #include "sys/fdio.h"
+#include "sys/rand.h"
 #include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
@@ -256,6 +257,7 @@ int main(int argc, char **argv)
 						{NULL, 0, NULL, 0}};
 	int o;
 
+	rand_init();
 	while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (o == 'r') {
 			s.ready_fd = (int)strtol(optarg, NULL, 10);

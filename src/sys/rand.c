@@ -7,8 +7,16 @@
 #include "sys/rand.h"
 #include <assert.h>
 #include <errno.h>
+#include <sodium.h>
 #include <sys/random.h>
 #include <unistd.h>
+
+void rand_init(void)
+{
+	int e = sodium_init();
+
+	assert(e >= 0); /* it fails only where the kernel has no random numbers */
+}
 
 void rand_seed(uint8_t seed[32])
 {

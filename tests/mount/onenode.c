@@ -11,6 +11,7 @@
  * Unlike the daemon it unmounts by itself: from a child process, never from one of its threads.
  */
 #include "front/mount.h"
+#include "sys/rand.h"
 #include "sys/report.h"
 #include <signal.h>
 #include <sys/wait.h>
@@ -80,6 +81,7 @@ int main(int argc, char **argv)
 	sigset_t set;
 	int fd;
 
+	rand_init();
 	if (argc < 3)
 		return die("usage: onenode STORE DIR [OPTION]...", ERR_INVAL);
 	for (int k = 3; k < argc; k++) {
