@@ -212,6 +212,9 @@ struct event {
 			struct bytes text; /* "host:port,..." */
 		} addr;
 		struct {
+			bool full; /* the disk: only what writes nothing is done */
+		} tick;
+		struct {
 			bool clean; /* the stop before was clean, on this machine and store */
 		} start;
 	};

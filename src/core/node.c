@@ -424,9 +424,12 @@ static enum err on_bundle_sealed(struct node *n, struct event *ev)
 	return e ? e : node_net_apply_waiting(n);
 }
 
-static enum err on_tick(struct node *n)
+static enum err on_tick(struct node *n, const struct event *ev)
 {
 	reads_tick(n->reads, &n->step);
+	if (ev->tick.full)
+		return ERR_OK;
+	outbox_tick(n->outbox, &n->step);
 	spread_tick(n->spread, &n->step);
 	enum err e = n->waiting_due ? node_net_apply_waiting(n) : ERR_OK;
 	return e ? e : content_tick(n->content, &n->step);
@@ -489,7 +492,7 @@ static enum err dispatch(struct node *n, struct event *ev)
 		n->cut_all = true;
 		return content_cut_all(n->content, &n->step);
 	case EV_TICK:
-		return on_tick(n);
+		return on_tick(n, ev);
 	default:
 		return fail(ERR_INVAL);
 	}
@@ -614,6 +617,6 @@ uint64_t node_deadline(const struct node *n)
 
 	if (n->waiting_due)
 		return 0;
-	due = MIN(due, fetch_deadline(n->fetch));
+	due = MIN(due, MIN(fetch_deadline(n->fetch), outbox_deadline(n->outbox)));
 	return MIN(due, spread_deadline(n->spread));
 }

@@ -35,6 +35,7 @@ struct outbox {
 	uint32_t in_group;
 	uint64_t group;
 	bool stirred, busy;
+	uint64_t retry_usec; /* nothing is cut before; 0: at any time */
 	uint32_t news; /* stirs and items since the last look */
 	uint32_t reach; /* items the next look goes through */
 	uint64_t bundle_seq;
@@ -462,7 +463,7 @@ enum err outbox_publish(struct outbox *o, struct step *s, const struct outbox_po
 	uint32_t count;
 	size_t bytes;
 
-	if (o->busy || !o->count || !o->stirred || !log_current(o->log))
+	if (o->busy || !o->count || !o->stirred || !log_current(o->log) || s->now < o->retry_usec)
 		return ERR_OK;
 	if (!p->all && (!p->listening || p->unacked) && o->news < OUTBOX_CUT_RECORDS / 4)
 		return ERR_OK; /* it would have to be a full one */
@@ -552,7 +553,8 @@ enum err outbox_sealed(struct outbox *o, struct step *s, enum err err, struct by
 	assert(o->busy);
 	o->busy = false;
 	o->stirred = true;
-	if (err) {
+	if (err) { /* as a rule the disk is full */
+		o->retry_usec = s->now + OUTBOX_RETRY_USEC;
 		release(o);
 		return err;
 	}
@@ -575,6 +577,19 @@ enum err outbox_sealed(struct outbox *o, struct step *s, enum err err, struct by
 		return fail(ERR_NOMEM);
 	struct bytes body = {w->at + start, w->len - start};
 	return outbox_replay_own(o, body, s->journal_at + start);
+}
+
+void outbox_tick(struct outbox *o, const struct step *s)
+{
+	if (!o->retry_usec || s->now < o->retry_usec)
+		return;
+	o->retry_usec = 0;
+	outbox_stir(o);
+}
+
+uint64_t outbox_deadline(const struct outbox *o)
+{
+	return o->retry_usec ? o->retry_usec : UINT64_MAX;
 }
 
 /* ---- after a start ---- */

@@ -20,6 +20,7 @@
 		     */
 #define OUTBOX_CUT_RECORDS 512
 #define OUTBOX_CLOCK_TOP (UINT64_MAX - (UINT64_C(1) << 40)) /* others' clocks followed below */
+#define OUTBOX_RETRY_USEC (5u * 1000 * 1000)
 #define OUTBOX_LOOK 2048 /* items looked through for the next bundle, at first */
 
 struct outbox;
@@ -73,6 +74,10 @@ enum err outbox_publish(struct outbox *o, struct step *s, const struct outbox_po
 enum err outbox_sealed(struct outbox *o, struct step *s, enum err err, struct bytes raw) MUST_USE;
 /* Replay of J_OWN; raw_at: journal offset of the raw bytes. */
 enum err outbox_replay_own(struct outbox *o, struct bytes body, uint64_t body_at) MUST_USE;
+
+/* A bundle that could not be stored is tried again after OUTBOX_RETRY_USEC. */
+void outbox_tick(struct outbox *o, const struct step *s);
+uint64_t outbox_deadline(const struct outbox *o);
 
 uint32_t outbox_count(const struct outbox *o); /* records in no bundle yet */
 bool outbox_busy(const struct outbox *o); /* a bundle is being sealed */

@@ -89,8 +89,14 @@ static size_t room_for(const struct event *ev)
 }
 
 /* Whether an event writes nothing to the journal: it goes ahead on a full disk. */
-static bool writes_nothing(enum event_kind kind)
+static bool writes_nothing(const struct event *ev)
 {
+	enum event_kind kind = ev->kind;
+
+	if (kind == EV_TICK)
+		return ev->tick.full;
+	if (kind == EV_BUNDLE_SEALED)
+		return ev->bundle_sealed.err != ERR_OK;
 	return kind == EV_READ || kind == EV_READ_CANCEL || kind == EV_DOWN || kind == EV_WANT ||
 	       kind == EV_NO || kind == EV_CANCEL || kind == EV_UP || kind == EV_VECTOR;
 }
@@ -146,7 +152,7 @@ enum err host_begin(struct host *h, struct event *ev, struct actions *a)
 	(void)pthread_mutex_lock(&h->lock);
 	if (h->dead)
 		e = fail(ERR_IO);
-	else if (!writes_nothing(ev->kind))
+	else if (!writes_nothing(ev))
 		e = files_journal_room(h->files, room_for(ev));
 	if (e) {
 		event_drop(ev);
@@ -199,8 +205,15 @@ static struct batch *batch_carry(struct host *h, struct batch *b, struct batch *
 			(void)pthread_mutex_unlock(&h->lock);
 			break;
 		}
-		if (host_begin(h, &ev, &more->a))
-			report(REPORT_WARN, "%s: a bundle waits: it could not be stored", h->store);
+		enum err e = host_begin(h, &ev, &more->a);
+		if (e == ERR_NOSPC) { /* it is told that it has to be made again */
+			host_unlock(h);
+			report(REPORT_WARN, "%s: a bundle waits: the disk is full", h->store);
+			ev = (struct event){.kind = EV_BUNDLE_SEALED};
+			ev.bundle_sealed.err = e;
+			e = host_begin(h, &ev, &more->a);
+			assert(e != ERR_OK); /* it comes back as it was told */
+		}
 		host_unlock(h);
 		last->next = more;
 		last = more;
@@ -534,8 +547,13 @@ void host_tick(struct host *h)
 	bool due = !h->dead && node_deadline(h->node) <= now;
 
 	host_unlock(h);
-	if (due && now >= h->next_retry && host_step(h, &ev))
+	if (due && now >= h->next_retry && host_step(h, &ev)) {
 		h->next_retry = now + RETRY_USEC; /* a full disk: not in circles */
+		ev = (struct event){.kind = EV_TICK};
+		ev.tick.full = true; /* but reads that waited long enough end all the same */
+		if (host_step(h, &ev))
+			report(REPORT_DEBUG, "%s: a tick failed", h->store);
+	}
 	if (now >= h->next_trim) {
 		h->next_trim = now + TRIM_USEC;
 		sealer_retry(h->sealer);

@@ -324,7 +324,8 @@ static void test_bundles_are_cut(void **state)
 	held_fini(&h);
 }
 
-/* One bundle is made at a time; when that fails its records stay and go into the next. */
+/* One bundle is made at a time; when that fails its records stay and go into the next, which is not
+ * tried at once: the disk is full. */
 static void test_a_failed_bundle(void **state)
 {
 	static struct cut c, none;
@@ -339,8 +340,15 @@ static void test_a_failed_bundle(void **state)
 	assert_true(outbox_busy(h.outbox));
 	change(&h, which, 1);
 	assert_false(publish(&h, &none));
+	assert_int_equal(outbox_deadline(h.outbox), UINT64_MAX);
 	sealed(&h, &c, ERR_NOSPC);
 	assert_int_equal(outbox_count(h.outbox), 2);
+	assert_false(outbox_busy(h.outbox));
+	assert_false(publish(&h, &none));
+	assert_int_equal(outbox_deadline(h.outbox), h.step.now + OUTBOX_RETRY_USEC);
+	h.step.now = outbox_deadline(h.outbox);
+	outbox_tick(h.outbox, &h.step);
+	assert_int_equal(outbox_deadline(h.outbox), UINT64_MAX);
 	assert_true(publish(&h, &c));
 	assert_int_equal(c.count, 2);
 	assert_int_equal(log_find(h.log, log_current(h.log))->seq + 1, 2);
