@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* test_link.c - two honest devices on loopback: sessions, messages, threads, time, addresses */
 #include "linkworld.h"
+#include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -328,11 +329,22 @@ static void test_listen(void **state)
 	world_free(w);
 }
 
+static bool resolves(const char *host)
+{
+	const struct addrinfo want = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+	struct addrinfo *found = NULL;
+	int e = getaddrinfo(host, NULL, &want, &found);
+
+	if (!e)
+		freeaddrinfo(found);
+	return e == 0;
+}
+
 /* Dead and senseless addresses beside the right one do not matter; names and V6 work. */
 static void test_addresses(void **state)
 {
 	const char *const forms[] = {"127.0.0.1:%u", "localhost:%u",
-				     "127.0.0.1:1,nonsense,192.0.2.1:7,127.0.0.1:%u", "[::1]:%u"};
+				     "127.0.0.1:1,nonsense,127.0.0.2:7,127.0.0.1:%u", "[::1]:%u"};
 
 	(void)state;
 	for (size_t k = 0; k < ARRAY_LEN(forms); k++) {
@@ -340,8 +352,10 @@ static void test_addresses(void **state)
 		char addr[128];
 		uint16_t port = w->b.port;
 
-		if (forms[k][0] == '[' && link_listen(w->b.link, "[::1]:0", &port)) {
-			world_free(w); /* no V6 on this machine */
+		bool no_v6 = forms[k][0] == '[' && link_listen(w->b.link, "[::1]:0", &port);
+		bool no_name = forms[k][0] == 'l' && !resolves("localhost");
+		if (no_v6 || no_name) { /* not on this machine */
+			world_free(w);
 			continue;
 		}
 		int n = 0;
