@@ -116,7 +116,6 @@ uint32_t node_members(struct node *n, struct node_member *ret, uint32_t max);
 struct node_counts {
 	uint64_t inodes, bundles, waiting_bundles, records_held, works, bytes_unsealed;
 	uint64_t parked_reads, pieces, piece_bytes, conflicts;
-	uint64_t quarantined;
 };
 void node_counts(struct node *n, struct node_counts *ret);
 /* How much of a file's bytes is here; ERR_NOENT. */

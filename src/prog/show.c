@@ -85,9 +85,6 @@ static void show_folder(const json_t *f)
 			     number(f, "reads_waiting"));
 	if (number(f, "conflicts"))
 		(void)printf("  %" PRIu64 " conflicts: peerfs conflicts\n", number(f, "conflicts"));
-	if (number(f, "quarantined"))
-		(void)printf("  %" PRIu64 " bundles in quarantine: their authors may not write\n",
-			     number(f, "quarantined"));
 }
 
 void show_status(const json_t *o)

@@ -91,7 +91,6 @@ static void add_counts(json_t *o, const struct node_counts *c)
 		{"pieces", c->pieces},
 		{"piece_bytes", c->piece_bytes},
 		{"conflicts", c->conflicts},
-		{"quarantined", c->quarantined},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)

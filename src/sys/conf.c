@@ -684,11 +684,3 @@ enum err conf_get(const char *file, const char *key, char *value, size_t len, ch
 	conf_free(&c);
 	return e;
 }
-
-void conf_each_key(void (*show)(void *arg, const char *section, const char *key,
-				const char *fallback, const char *doc),
-		   void *arg)
-{
-	for (size_t n = 0; n < ARRAY_LEN(keys); n++)
-		show(arg, keys[n].section, keys[n].name, keys[n].fallback, keys[n].doc);
-}

@@ -59,9 +59,4 @@ enum err conf_get(const char *file, const char *key, char *value, size_t len, ch
  * if missing.  Refused as conf_load() would refuse the outcome. */
 enum err conf_set(const char *file, const char *key, const char *value, char *why,
 		  size_t why_len) MUST_USE;
-/* The table, for help and completion: shows section ("folder" for any), key, default, meaning. */
-void conf_each_key(void (*show)(void *arg, const char *section, const char *key,
-				const char *fallback, const char *doc),
-		   void *arg);
-
 #endif

@@ -332,16 +332,6 @@ enum err files_pack_walk(struct files *f, uint64_t from,
 	return packs_walk(f->packs, from, show, arg, end);
 }
 
-uint32_t files_pack_current(struct files *f)
-{
-	return packs_current(f->packs);
-}
-
-enum err files_pack_remove(struct files *f, uint32_t no)
-{
-	return packs_remove(f->packs, no);
-}
-
 enum err files_space(struct files *f, struct files_space *ret)
 {
 	struct statvfs sv;

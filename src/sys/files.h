@@ -83,9 +83,6 @@ enum err files_pack_sync(struct files *f) MUST_USE; /* all that was written befo
 enum err files_pack_walk(struct files *f, uint64_t from,
 			 enum err (*show)(void *arg, uint64_t addr, const struct pack_head *h),
 			 void *arg, uint64_t *end) MUST_USE;
-uint32_t files_pack_current(struct files *f); /* number of the pack being written; 0: none yet */
-/* Remove a pack that nothing points into any more; ERR_BUSY: it is being written. */
-enum err files_pack_remove(struct files *f, uint32_t no) MUST_USE;
 
 struct files_space {
 	uint64_t block, blocks, free, avail; /* statvfs of the store */

@@ -385,42 +385,6 @@ enum err packs_walk(struct packs *p, uint64_t from,
 	return ERR_OK;
 }
 
-enum err packs_remove(struct packs *p, uint32_t no)
-{
-	char name[FDIO_NUMBER_LEN];
-	uint64_t size = 0;
-	enum err e = ERR_OK;
-
-	(void)pthread_mutex_lock(&p->lock);
-	if (no == p->no)
-		e = fail(ERR_BUSY);
-	int fd = -1;
-	if (!e)
-		e = fdcache_borrow(p->readers, no, &fd);
-	if (fd >= 0) {
-		e = fdio_size(fd, &size);
-		fdcache_back(p->readers, fd);
-	}
-	fdio_number(name, no);
-	if (!e && unlinkat(p->dirfd, name, 0) < 0)
-		e = report_sys("remove pack", name);
-	if (!e) {
-		fdcache_forget(p->readers, no);
-		p->bytes -= MIN(size, p->bytes);
-		p->dir_dirty = true;
-	}
-	(void)pthread_mutex_unlock(&p->lock);
-	return e;
-}
-
-uint32_t packs_current(struct packs *p)
-{
-	(void)pthread_mutex_lock(&p->lock);
-	uint32_t no = p->no;
-	(void)pthread_mutex_unlock(&p->lock);
-	return no;
-}
-
 uint64_t packs_bytes(struct packs *p)
 {
 	(void)pthread_mutex_lock(&p->lock);

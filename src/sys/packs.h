@@ -22,8 +22,6 @@ enum err packs_sync(struct packs *p) MUST_USE;
 enum err packs_walk(struct packs *p, uint64_t from,
 		    enum err (*show)(void *arg, uint64_t addr, const struct pack_head *h),
 		    void *arg, uint64_t *end) MUST_USE;
-enum err packs_remove(struct packs *p, uint32_t no) MUST_USE;
-uint32_t packs_current(struct packs *p);
 uint64_t packs_bytes(struct packs *p);
 
 #endif

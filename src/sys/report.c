@@ -36,16 +36,6 @@ void report_level(enum report_level level)
 	atomic_store_explicit(&most, (int)level, memory_order_relaxed);
 }
 
-bool report_level_parse(const char *s, enum report_level *ret)
-{
-	for (size_t k = 0; k < ARRAY_LEN(levels); k++)
-		if (strcmp(s, levels[k].name) == 0) {
-			*ret = (enum report_level)k;
-			return true;
-		}
-	return false;
-}
-
 /* getenv() is safe here: this program never changes its environment. */
 static size_t line_start(enum report_level level, char *line, size_t room)
 {

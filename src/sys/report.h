@@ -8,7 +8,6 @@
 
 enum report_level { REPORT_ERROR = 0, REPORT_WARN, REPORT_INFO, REPORT_DEBUG };
 void report_level(enum report_level most);
-bool report_level_parse(const char *s, enum report_level *ret);
 /* One line, prefixed "<3>".. for journald when JOURNAL_STREAM is set, else with time and level. */
 void report(enum report_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Report what failed with strerror(errno) and turn errno into an enum err (ENOSPC, EDQUOT ->
