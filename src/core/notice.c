@@ -30,8 +30,15 @@ struct ids {
 	uint32_t count, room;
 	struct inode_id *at;
 };
+struct was { /* what a spot to be told showed before */
+	bool known;
+	uint8_t type; /* enum inode_type; 0: nothing */
+	struct inode_id id;
+};
 struct notice {
 	struct spots tell;
+	struct was *was; /* of the first was_count of them */
+	uint32_t was_count, was_room;
 	struct recheck *checks;
 	uint32_t checks_count, checks_room;
 	struct ids wide; /* directories that are, were or become parts of unions */
@@ -72,6 +79,51 @@ static bool contested_after(struct view *v, const struct parts *parts, const str
 	return is;
 }
 
+/* ---- what was there ---- */
+
+static struct bytes shown_name(const struct showing *s)
+{
+	return (struct bytes){s->s.name, s->s.name_len};
+}
+
+static void was_add(struct view *v, struct notice *n, struct was w)
+{
+	struct was *p = rows_grow(v, n->was, n->was_count, &n->was_room, sizeof(*n->was));
+
+	if (!p)
+		return;
+	n->was = p;
+	p[n->was_count++] = w;
+}
+
+/* Of all spots noted so far, while the rows are those from before. */
+static void note_before(struct view *v, struct notice *n)
+{
+	for (uint32_t k = n->was_count; k < n->tell.count && v->tell_before && !v->bad; k++) {
+		const struct spot *s = &n->tell.at[k];
+		auto_showing is = {0};
+		struct was w = {.known = true};
+		if (place_lookup(v, s->parent, spot_name(s), &is) == ERR_OK) {
+			w.type = (uint8_t)is.s.type;
+			w.id = is.s.id;
+		}
+		was_add(v, n, w);
+		if (checked(n, s->parent)) /* what was worked out for this look is old soon */
+			place_forget(v, s->parent);
+	}
+}
+
+/* A spot found after the rows changed, and what it showed before. */
+static void tell_late(struct view *v, struct notice *n, struct inode_id dir,
+		      const struct showing *s, struct was w)
+{
+	uint32_t before = n->tell.count;
+
+	rows_spot_add(v, &n->tell, dir, shown_name(s));
+	while (v->tell_before && !v->bad && n->was_count < n->tell.count)
+		was_add(v, n, n->was_count < before ? (struct was){.known = false} : w);
+}
+
 /* Before: where the spot is shown, and whether entries derived there hang on it. */
 static void look_before(struct view *v, struct notice *n, const struct spot *s)
 {
@@ -101,11 +153,6 @@ static bool same_shown(const struct shown *a, const struct shown *b)
 	       name_id_compare(a->n, b->n) == 0;
 }
 
-static struct bytes shown_name(const struct showing *s)
-{
-	return (struct bytes){s->s.name, s->s.name_len};
-}
-
 /* Both stand by name: tell what only one has, or what differs. */
 static void compare_overlays(struct view *v, struct notice *n, struct inode_id dir,
 			     const struct overlay *a, const struct overlay *b)
@@ -117,8 +164,13 @@ static void compare_overlays(struct view *v, struct notice *n, struct inode_id d
 			: k == b_count ? -1
 				       : bytes_compare(shown_name(a->at[i]), shown_name(b->at[k]));
 		const struct showing *s = c <= 0 ? a->at[i] : b->at[k];
+		struct was w = {.known = true};
+		if (c <= 0) {
+			w.type = (uint8_t)s->s.type;
+			w.id = s->s.id;
+		}
 		if (c != 0 || !same_shown(&a->at[i]->s, &b->at[k]->s))
-			rows_spot_add(v, &n->tell, dir, shown_name(s));
+			tell_late(v, n, dir, s, w);
 		i += c <= 0;
 		k += c >= 0;
 	}
@@ -300,6 +352,11 @@ static void tell(struct view *v, const struct notice *n)
 		c = (struct change){.kind = CHANGE_ENTRY, .inode = s->parent};
 		c.name_len = (uint8_t)s->name_len;
 		memcpy(c.name, s->name, s->name_len);
+		if (k < n->was_count) {
+			c.was_known = n->was[k].known;
+			c.was_type = n->was[k].type;
+			c.was = n->was[k].id;
+		}
 		v->hooks.changed(v->hooks.arg, &c);
 	}
 	for (uint32_t k = 0; k < v->news_count && v->hooks.changed; k++) {
@@ -313,6 +370,7 @@ static void notice_fini(struct notice *n)
 	for (uint32_t k = 0; k < n->checks_count; k++)
 		place_overlay_free(n->checks[k].before);
 	free(n->checks);
+	free(n->was);
 	free(n->wide.at);
 	free(n->before.at);
 	free(n->after.at);
@@ -336,6 +394,7 @@ void notice_flush(struct view *v)
 		find_wide(v, &n);
 		list_wide(v, &n.wide, &n.before);
 	}
+	note_before(v, &n);
 	v->old = false;
 	rows_flush(v);
 	if (v->dirs_touched) {

@@ -15,6 +15,10 @@ struct change {
 	struct inode_id inode; /* ATTR, DATA; ENTRY: the shown (canonical) directory */
 	uint8_t name_len; /* ENTRY */
 	uint8_t name[NAME_BYTES_MAX];
+	/* ENTRY, after view_tell_before(): what was shown there before; was_type 0: nothing. */
+	bool was_known;
+	uint8_t was_type; /* enum inode_type */
+	struct inode_id was;
 };
 struct view_hooks {
 	void *arg;

@@ -52,6 +52,11 @@ void view_free(struct view *v)
 	free(v);
 }
 
+void view_tell_before(struct view *v, bool yes)
+{
+	v->tell_before = yes;
+}
+
 /* A call begins: failures of the one before are over. */
 static void begin(struct view *v)
 {

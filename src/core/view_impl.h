@@ -158,6 +158,7 @@ struct ws_row {
 struct view {
 	struct kv *kv;
 	struct view_hooks hooks;
+	bool tell_before;
 	enum err bad;
 	/* write set */
 	bool old;

@@ -101,6 +101,7 @@ static struct view *view_of(struct replica *r)
 	struct view *v = view_new(r->kv, &hooks);
 
 	must(v != NULL, "view_new");
+	view_tell_before(v, true);
 	return v;
 }
 

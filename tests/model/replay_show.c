@@ -273,6 +273,36 @@ static void watch_entry(const struct replica *r, const struct shadows *a, const 
 	must(was_told(r, CHANGE_ENTRY, s->dir, s), "an entry changed untold");
 }
 
+static const struct shadow *shadow_at(const struct shadows *s, const struct change *c)
+{
+	struct shadow x = {.dir = c->inode, .name_len = c->name_len};
+
+	memcpy(x.name, c->name, c->name_len);
+	return s->count ? bsearch(&x, s->at, s->count, sizeof(x), shadow_compare) : NULL;
+}
+
+/* The first that is told of a place says what was shown there before, if it says anything. */
+static void watch_before(const struct replica *r, const struct shadows *old)
+{
+	for (size_t k = 0; k < r->told.count; k++) {
+		const struct change *c = &r->told.at[k];
+		const struct shadow *was;
+		bool first = true;
+
+		for (size_t i = 0; i < k && first; i++)
+			first = r->told.at[i].kind != CHANGE_ENTRY ||
+				!inode_equal(r->told.at[i].inode, c->inode) ||
+				!bytes_equal(
+					(struct bytes){r->told.at[i].name, r->told.at[i].name_len},
+					(struct bytes){c->name, c->name_len});
+		if (c->kind != CHANGE_ENTRY || !first || !c->was_known || !shows_dir(old, c->inode))
+			continue;
+		was = shadow_at(old, c);
+		must(c->was_type == (was ? was->type : 0), "another type told than was there");
+		must(!was || inode_equal(was->id, c->was), "another inode told than was there");
+	}
+}
+
 /* What differs since the last step was told. */
 void watch(struct replica *r)
 {
@@ -280,6 +310,7 @@ void watch(struct replica *r)
 	size_t i = 0, k = 0;
 
 	view_check(r->view);
+	watch_before(r, old);
 	while (i < old->count || k < now.count) {
 		int c = i == old->count  ? 1
 			: k == now.count ? -1
