@@ -4,8 +4,8 @@
 One pair of peerfs devices and one pair of Syncthing devices run at the same time; Syncthing shares
 two folders, one as installed and one with caseSensitiveFS (without which it lists a directory
 again for each name made there), each watched with a delay of one second.  The three take turns.
-A file counts as seen when it stands at the peer with its full size; a rename, when all files
-stand below the new name.  Both are asked for by the same code.
+A file counts as seen when it stands at the peer with its full size; a rename, when a listing that
+begins then has all names.  The same code asks for it in all three.
 """
 
 import contextlib
@@ -91,7 +91,7 @@ class Syncthing:
             f"http://127.0.0.1:{self.gui}/rest/{path}", method=method,
             headers={"X-API-Key": self.key, "Content-Type": "application/json"},
             data=None if body is None else json.dumps(body).encode())
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=RENAME_SECONDS) as answer:
             text = answer.read()
         return json.loads(text) if text.strip() else None
 
@@ -207,14 +207,20 @@ def one_file(folder, tag):
 
 
 def rename(folder, old, new, number):
-    begun = time.monotonic()
-    os.rename(folder.here / old, folder.here / new)
+    """Seconds until all names stand there: until the first listing that has them all begins."""
     there = str(folder.there / new)
-    # A listing costs time that is not the rename's: first its last name is asked for.
     last = str(folder.there / new / f"f{number - 1:06d}")
+    looked = begun = time.monotonic()
+
+    def complete():
+        nonlocal looked
+        looked = time.monotonic()
+        return count(there) >= number
+
+    os.rename(folder.here / old, folder.here / new)
     wait_for(f"{folder.name}: {new}", lambda: os.path.exists(last), RENAME_SECONDS, 0.0001)
-    wait_for(f"{folder.name}: all of {new}", lambda: count(there) >= number, RENAME_SECONDS, 0.001)
-    return time.monotonic() - begun
+    wait_for(f"{folder.name}: all of {new}", complete, RENAME_SECONDS, 0.001)
+    return looked - begun
 
 
 def arguments(parser):
