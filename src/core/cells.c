@@ -59,7 +59,7 @@ static struct place get_place(struct rd *r)
 	return (struct place){parent, rd_bytes(r, len)};
 }
 
-static void put_origin(struct wr *w, const struct origin *o)
+void cells_put_origin(struct wr *w, const struct origin *o)
 {
 	wr_u64(w, o->dot.inc);
 	wr_u64(w, o->dot.op);
@@ -69,7 +69,7 @@ static void put_origin(struct wr *w, const struct origin *o)
 	wr_raw(w, o->vec, VEC_KEY_LEN);
 }
 
-static struct origin get_origin(struct rd *r)
+struct origin cells_get_origin(struct rd *r)
 {
 	struct origin o;
 
@@ -127,13 +127,13 @@ static bool get_heads(struct view *v, struct rd *r, struct inode_row *i)
 	if (!h || !g)
 		return false;
 	for (uint32_t k = 0; k < i->heads_count; k++) {
-		i->heads[k].o = get_origin(r);
+		i->heads[k].o = cells_get_origin(r);
 		i->heads[k].mtime_ns = (int64_t)rd_u64(r);
 		uint32_t len = rd_u32(r);
 		i->heads[k].content = rd_bytes(r, len);
 	}
 	for (uint32_t k = 0; k < i->gone_count; k++)
-		i->gone[k] = get_origin(r);
+		i->gone[k] = cells_get_origin(r);
 	return true;
 }
 
@@ -142,9 +142,13 @@ bool cells_inode(struct view *v, struct inode_id id, struct inode_row *i)
 	struct rkey k = inode_key(id);
 
 	i->heads_count = i->gone_count = 0;
-	if (!rows_get(v, &k, &i->raw))
-		return false;
-	struct rd r = rd_of(wr_view(&i->raw));
+	return rows_get(v, &k, &i->raw) && cells_read_inode(v, id, wr_view(&i->raw), i);
+}
+
+bool cells_read_inode(struct view *v, struct inode_id id, struct bytes row, struct inode_row *i)
+{
+	struct rd r = rd_of(row);
+
 	i->id = id;
 	i->type = rd_u8(&r);
 	i->rdev = rd_u32(&r);
@@ -171,35 +175,40 @@ void cells_put_inode(struct view *v, const struct inode_row *i)
 	struct rkey k = inode_key(i->id);
 	auto_wr w = {0};
 
-	wr_u8(&w, (uint8_t)i->type);
-	wr_u32(&w, i->rdev);
-	wr_u16(&w, (uint16_t)i->target.len);
-	wr_bytes(&w, i->target);
-	put_stamp(&w, i->born);
-	wr_u8(&w, i->has_birth);
-	if (i->has_birth)
-		put_place(&w, &i->birth);
-	wr_u64(&w, (uint64_t)i->made_ms);
-	wr_u64(&w, (uint64_t)i->wall_ms);
-	put_stamp(&w, i->mode_at);
-	put_stamp(&w, i->owner_at);
-	put_stamp(&w, i->times_at);
-	wr_u32(&w, i->mode);
-	wr_u32(&w, i->uid);
-	wr_u32(&w, i->gid);
-	wr_u64(&w, (uint64_t)i->mtime_ns);
-	wr_u32(&w, i->heads_count);
-	wr_u32(&w, i->gone_count);
-	for (uint32_t n = 0; n < i->heads_count; n++) {
-		put_origin(&w, &i->heads[n].o);
-		wr_u64(&w, (uint64_t)i->heads[n].mtime_ns);
-		wr_u32(&w, (uint32_t)i->heads[n].content.len);
-		wr_bytes(&w, i->heads[n].content);
-	}
-	for (uint32_t n = 0; n < i->gone_count; n++)
-		put_origin(&w, &i->gone[n]);
+	cells_write_inode(&w, i);
 	rows_wr(v, &w);
 	rows_put(v, &k, wr_view(&w));
+}
+
+void cells_write_inode(struct wr *w, const struct inode_row *i)
+{
+	wr_u8(w, (uint8_t)i->type);
+	wr_u32(w, i->rdev);
+	wr_u16(w, (uint16_t)i->target.len);
+	wr_bytes(w, i->target);
+	put_stamp(w, i->born);
+	wr_u8(w, i->has_birth);
+	if (i->has_birth)
+		put_place(w, &i->birth);
+	wr_u64(w, (uint64_t)i->made_ms);
+	wr_u64(w, (uint64_t)i->wall_ms);
+	put_stamp(w, i->mode_at);
+	put_stamp(w, i->owner_at);
+	put_stamp(w, i->times_at);
+	wr_u32(w, i->mode);
+	wr_u32(w, i->uid);
+	wr_u32(w, i->gid);
+	wr_u64(w, (uint64_t)i->mtime_ns);
+	wr_u32(w, i->heads_count);
+	wr_u32(w, i->gone_count);
+	for (uint32_t n = 0; n < i->heads_count; n++) {
+		cells_put_origin(w, &i->heads[n].o);
+		wr_u64(w, (uint64_t)i->heads[n].mtime_ns);
+		wr_u32(w, (uint32_t)i->heads[n].content.len);
+		wr_bytes(w, i->heads[n].content);
+	}
+	for (uint32_t n = 0; n < i->gone_count; n++)
+		cells_put_origin(w, &i->gone[n]);
 }
 
 void cells_inode_fini(struct inode_row *i)
@@ -237,7 +246,7 @@ static bool get_link(struct view *v, struct link_row *l)
 		return false;
 	l->heads = h;
 	for (uint32_t k = 0; k < l->count; k++) {
-		h[k].o = get_origin(&r);
+		h[k].o = cells_get_origin(&r);
 		h[k].wall_ms = (int64_t)rd_u64(&r);
 		uint8_t flags = rd_u8(&r);
 		h[k].has_place = flags & LINK_PLACE;
@@ -272,7 +281,7 @@ void cells_put_link(struct view *v, const struct link_row *l)
 	wr_u32(&w, l->count);
 	for (uint32_t n = 0; n < l->count; n++) {
 		const struct link_head *h = &l->heads[n];
-		put_origin(&w, &h->o);
+		cells_put_origin(&w, &h->o);
 		wr_u64(&w, (uint64_t)h->wall_ms);
 		wr_u8(&w, (uint8_t)((h->has_place ? LINK_PLACE : 0) |
 				    (h->has_prev ? LINK_PREV : 0) | (h->pinned ? LINK_PINNED : 0)));

@@ -9,6 +9,11 @@
 bool cells_inode(struct view *v, struct inode_id id, struct inode_row *ret);
 void cells_put_inode(struct view *v, const struct inode_row *i);
 void cells_inode_fini(struct inode_row *i);
+/* The row's bytes alone; what is read borrows from row. */
+void cells_write_inode(struct wr *w, const struct inode_row *i);
+bool cells_read_inode(struct view *v, struct inode_id id, struct bytes row, struct inode_row *ret);
+void cells_put_origin(struct wr *w, const struct origin *o);
+struct origin cells_get_origin(struct rd *r);
 bool cells_link(struct view *v, struct inode_id id, struct name_id n, struct link_row *ret);
 void cells_put_link(struct view *v, const struct link_row *l);
 void cells_link_fini(struct link_row *l);

@@ -402,6 +402,7 @@ static enum err replay_one(struct content *c, struct file *f, uint64_t no, uint8
 	case J_ROSTER:
 	case J_INC:
 	case J_TOKEN:
+	case J_DATE:
 	default:
 		return fail(ERR_DAMAGED);
 	}

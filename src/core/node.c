@@ -7,10 +7,13 @@
  * finish().
  *
  * I1  every change of a row is either written into the journal by the same step or derived from
- *     what is (the clock of TABLE_STATE 'c' is derived too)
+ *     what is (the clock of TABLE_STATE 'c' is derived too), but for rows of history that their
+ *     time lets go, which a rebuild brings back until the next sweep
  * I2  the kernel is told of every change but those it made itself
  */
 #include "core/node_impl.h"
+
+#define DATE_STEP_MS (INT64_C(3600) * 1000) /* between two entries J_DATE */
 
 /* ---- hooks ---- */
 
@@ -64,6 +67,14 @@ static void on_device(void *arg, uint64_t inc, char name[65])
 	name[8] = 0;
 }
 
+/* What is learnt now counts from there: the journal's date, so that a replay says the same. */
+static int64_t on_now(void *arg)
+{
+	const struct node *n = arg;
+
+	return n->dated_ms;
+}
+
 static bool on_unsealed(void *arg, struct inode_id inode, uint64_t t)
 {
 	struct node *n = arg;
@@ -100,6 +111,24 @@ static bool vouched(struct node *n, const struct bundle *b)
 	return false;
 }
 
+/* Once in a while, before what others did comes into the tree: the date of learning it. */
+static void note_date(struct node *n)
+{
+	struct step *s = &n->step;
+	int64_t ahead;
+	size_t mark;
+
+	if (!__builtin_sub_overflow(s->wall_ms, n->dated_ms, &ahead) && ahead >= -DATE_STEP_MS &&
+	    ahead < DATE_STEP_MS)
+		return;
+	struct wr *w = step_entry(s, J_DATE, &mark);
+	if (!w)
+		return;
+	wr_u64(w, (uint64_t)s->wall_ms);
+	step_entry_end(s, mark);
+	n->dated_ms = s->wall_ms;
+}
+
 /* May the author of a bundle write?  By the roster that it names.  Only the clocks of one who may
  * are followed. */
 enum err node_judge(void *arg, const struct bundle *b)
@@ -116,6 +145,7 @@ enum err node_judge(void *arg, const struct bundle *b)
 	if (cut_off && !vouched(n, b))
 		return ERR_AGAIN;
 	node_saw_clocks(n, b);
+	note_date(n);
 	return ERR_OK;
 }
 
@@ -123,7 +153,7 @@ enum err node_judge(void *arg, const struct bundle *b)
 
 static bool build(struct node *n)
 {
-	const struct view_hooks view = {n, on_where, on_line, on_device, on_changed};
+	const struct view_hooks view = {n, on_where, on_line, on_device, on_changed, on_now};
 	const struct outbox_hooks outbox = {n, on_unsealed};
 	const struct fetch_hooks fetch = {n, on_settled};
 
@@ -225,7 +255,7 @@ static void clock_key(struct step_key *k)
 static enum err store_clock(struct node *n)
 {
 	struct step_key k;
-	uint8_t value[24];
+	uint8_t value[32];
 	struct wr w = {.at = value, .room = sizeof(value)};
 	uint64_t op, t;
 
@@ -233,6 +263,7 @@ static enum err store_clock(struct node *n)
 	wr_u64(&w, op);
 	wr_u64(&w, t);
 	wr_u64(&w, log_current(n->log));
+	wr_u64(&w, (uint64_t)n->dated_ms);
 	clock_key(&k);
 	return kv_put(n->kv, step_key_view(&k), wr_view(&w));
 }
@@ -250,6 +281,7 @@ enum err node_load(struct node *n)
 		op = rd_u64(&r);
 		t = rd_u64(&r);
 		current = rd_u64(&r);
+		n->dated_ms = (int64_t)rd_u64(&r);
 	}
 	e = roster_load(n->roster);
 	node_refresh_keys(n);
@@ -275,6 +307,14 @@ static enum err replay_inc(struct node *n, struct bytes body)
 	outbox_clock(n->outbox, &op, &t);
 	outbox_set_clock(n->outbox, 1, t);
 	return log_begin(n->log, &n->config.device.pub, nonce, follows);
+}
+
+static enum err replay_date(struct node *n, struct bytes body)
+{
+	struct rd r = rd_of(body);
+
+	n->dated_ms = (int64_t)rd_u64(&r);
+	return rd_done(&r) ? ERR_OK : fail(ERR_DAMAGED);
 }
 
 static enum err replay_node(struct node *n, struct bytes body)
@@ -332,6 +372,8 @@ static enum err replay_entry(struct node *n, uint8_t kind, struct bytes body, ui
 		return replay_inc(n, body);
 	case J_TOKEN:
 		return admit_replay(&n->step, body);
+	case J_DATE:
+		return replay_date(n, body);
 	case J_WORK:
 	case J_WRITE:
 	case J_TRUNCATE:
@@ -432,6 +474,9 @@ static enum err on_tick(struct node *n, const struct event *ev)
 	outbox_tick(n->outbox, &n->step);
 	spread_tick(n->spread, &n->step);
 	enum err e = n->waiting_due ? node_net_apply_waiting(n) : ERR_OK;
+	if (!e)
+		e = history_sweep(n->kv, &n->sweep, n->step.now, n->step.wall_ms,
+				  n->config.keep_ms);
 	return e ? e : content_tick(n->content, &n->step);
 }
 
@@ -618,5 +663,7 @@ uint64_t node_deadline(const struct node *n)
 	if (n->waiting_due)
 		return 0;
 	due = MIN(due, MIN(fetch_deadline(n->fetch), outbox_deadline(n->outbox)));
+	if (n->started && n->config.keep_ms)
+		due = MIN(due, n->sweep.due_usec);
 	return MIN(due, spread_deadline(n->spread));
 }

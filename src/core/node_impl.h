@@ -7,6 +7,7 @@
 
 #include "core/admit.h"
 #include "core/content.h"
+#include "core/history.h"
 #include "core/node.h"
 #include "core/reads.h"
 #include "core/spread.h"
@@ -35,6 +36,8 @@ struct node {
 	uint32_t changes_count, changes_room;
 	bool changes_lost; /* memory ran out */
 	uint64_t pieces, piece_bytes;
+	struct history_sweep sweep;
+	int64_t dated_ms; /* of the last J_DATE */
 	struct sink sink; /* of node_work_map() */
 };
 

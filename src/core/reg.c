@@ -13,6 +13,7 @@
 #include "core/reg.h"
 #include "base/hash.h"
 #include "codec/manifest.h"
+#include "core/history.h"
 #include <stdlib.h>
 
 /* ---- who saw whom ---- */
@@ -118,14 +119,16 @@ static void del_copy(struct view *v, struct inode_id i, struct dot d)
  * has seen can be taken away by it: where a version comes later than a record that names it unseen,
  * it stays a head, so it must where it came before.
  */
-static bool take_head(struct view *v, struct inode_row *i, struct dot d, const struct origin *by)
+static bool take_head(struct view *v, struct inode_row *i, struct dot d, const struct record *r)
 {
+	const struct origin by = origin_of(v, r);
 	uint32_t k = 0;
 
 	while (k < i->heads_count && dot_compare(i->heads[k].o.dot, d) != 0)
 		k++;
-	if (k == i->heads_count || !reg_saw(v, by, &i->heads[k].o))
+	if (k == i->heads_count || !reg_saw(v, &by, &i->heads[k].o))
 		return false;
+	history_took(v, i->id, &i->heads[k], r);
 	struct origin *g = realloc(i->gone, (i->gone_count + 1) * sizeof(*g));
 	if (!g) {
 		rows_fail(v, fail(ERR_NOMEM));
@@ -494,7 +497,7 @@ enum err reg_apply_content(struct view *v, const struct record *r, bool *done)
 	struct dot *before = dots_of(v, &i);
 	uint32_t count = i.heads_count;
 	for (uint32_t k = 0; k < r->content.bases_count; k++)
-		(void)take_head(v, &i, r->content.bases[k], &o);
+		(void)take_head(v, &i, r->content.bases[k], r);
 	if (!r->content.dropped) {
 		struct head h = {o, r->content.mtime_ns, r->content.content};
 		add_head(&i, &h);
@@ -519,8 +522,7 @@ static void leave_first(struct view *v, const struct record *r, const struct ori
 		return;
 	struct dot *before = dots_of(v, &i);
 	uint32_t count = i.heads_count;
-	const struct origin by = origin_of(v, r);
-	bool took = take_head(v, &i, o->dot, &by);
+	bool took = take_head(v, &i, o->dot, r);
 	if (!took) { /* unknown here: it must not come back when it comes again */
 		free(before);
 		return;
@@ -620,6 +622,8 @@ enum err reg_apply_inode(struct view *v, const struct record *r, bool *done)
 			rows_fail(v, fail(ERR_NOMEM));
 		if (i.heads)
 			add_head(&i, &first);
+		if (n->has_origin)
+			history_promoted(v, r->inode, n->origin_inode, n->origin.dot, r);
 		count_inode(v);
 	}
 	for (uint32_t k = 0; n->has_origin && k < n->attrs_count; k++)

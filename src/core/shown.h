@@ -31,6 +31,9 @@ struct view_hooks {
 	 * MEMBER_NAME_MAX bytes and a NUL. */
 	void (*device)(void *arg, uint64_t inc, char name[65]);
 	void (*changed)(void *arg, const struct change *c);
+	/* Wall clock in ms at which records that come were learnt here, roughly; the same when they
+	 * are replayed.  It dates history, and nothing of what is shown.  NULL: always 0. */
+	int64_t (*now)(void *arg);
 };
 
 enum shown_kind { SHOWN_ROOT = 1, SHOWN_DIR, SHOWN_LINK, SHOWN_COPY };

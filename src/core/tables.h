@@ -12,7 +12,8 @@ enum table {
 	TABLE_CHILD = 'C', /* parent, name, directory -> effective children */
 	TABLE_VIEW = 'V', /* anything else the view keeps: second byte tells */
 	TABLE_XATTR = 'X', /* inode, key -> stamped value */
-	TABLE_VECTOR = 'v', /* vector number -> encoded vector */
+	TABLE_VECTOR = 'v', /* vector number -> encoded vector; rows of 'I', 'L' and 'H' name it */
+	TABLE_HISTORY = 'H', /* what was: second byte tells; dropped and rebuilt with the view */
 	/* content */
 	TABLE_WORK = 'W', /* inode, work number -> file being written */
 	TABLE_EXTENT = 'E', /* work number, offset -> length, place in the data log */

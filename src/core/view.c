@@ -8,6 +8,7 @@
  */
 #include "core/view.h"
 #include "core/facts.h"
+#include "core/history.h"
 #include "core/notice.h"
 #include "core/place.h"
 #include "core/walk.h"
@@ -217,6 +218,7 @@ enum err view_apply(struct view *v, const struct record *r)
 	enum err e = v->bad ? v->bad : apply_kind(v, r, &done);
 	if (!e && !done) {
 		place_mark_touched(v);
+		history_left(v, r);
 		e = v->bad;
 	}
 	if (e || done) {

@@ -22,7 +22,8 @@
 
 #define JOIN_MS 20000
 #define CLOSE_MS 5000
-#define READ_TIMEOUT_S 20
+#define READ_TIMEOUT_S 20 /* as in conf.c, for folders without a section */
+#define KEEP_VERSIONS_DAYS 30
 
 struct mounted {
 	struct daemon *d;
@@ -117,6 +118,13 @@ static uint32_t read_timeout_ms(const struct daemon *d, const char *name)
 	return (c ? c->read_timeout_s : READ_TIMEOUT_S) * 1000;
 }
 
+static int64_t keep_ms(const struct daemon *d, const char *name)
+{
+	const struct conf_folder *c = conf_folder(&d->conf, name);
+
+	return (c ? c->keep_versions_days : KEEP_VERSIONS_DAYS) * INT64_C(86400000);
+}
+
 /* ---- start and end ---- */
 
 static void open_one(struct daemon *d, const char *name)
@@ -133,8 +141,10 @@ static void open_one(struct daemon *d, const char *name)
 	}
 	if (access(store, F_OK) < 0)
 		return;
-	struct loop_folder lf = {
-		.name = name, .store = store, .read_timeout_ms = read_timeout_ms(d, name)};
+	struct loop_folder lf = {.name = name,
+				 .store = store,
+				 .read_timeout_ms = read_timeout_ms(d, name),
+				 .keep_ms = keep_ms(d, name)};
 	enum err e = loop_open(d->loop, &lf, &f);
 
 	if (e) {
@@ -238,8 +248,10 @@ static enum exits create(struct daemon *d, const char *name, struct folders_say 
 	if (x)
 		return x;
 	enum err e = host_found(store, &d->device, d->name, name);
-	struct loop_folder lf = {
-		.name = name, .store = store, .read_timeout_ms = read_timeout_ms(d, name)};
+	struct loop_folder lf = {.name = name,
+				 .store = store,
+				 .read_timeout_ms = read_timeout_ms(d, name),
+				 .keep_ms = keep_ms(d, name)};
 
 	if (!e)
 		e = loop_open(d->loop, &lf, &f);
@@ -360,6 +372,7 @@ static enum exits join(struct daemon *d, const struct invitation *i, const char 
 	struct loop_folder lf = {.name = name,
 				 .store = store,
 				 .read_timeout_ms = read_timeout_ms(d, name),
+				 .keep_ms = keep_ms(d, name),
 				 .join = &hj,
 				 .by = i,
 				 .on_joined = on_joined,

@@ -28,6 +28,7 @@ struct conf_folder {
 	char store[CONF_TEXT]; /* absolute; "": paths_store() */
 	char mount[CONF_TEXT]; /* absolute; "": not mounted at start */
 	uint32_t read_timeout_s;
+	uint32_t keep_versions_days;
 	uint32_t owner; /* enum conf_owner */
 };
 struct conf {

@@ -31,6 +31,7 @@ struct host_config {
 	const struct sign_pair *device;
 	const char *device_name;
 	uint32_t read_timeout_ms;
+	int64_t keep_ms; /* as in struct node_config */
 	struct link *link;
 	uint32_t folder_no; /* as given to link_folder() */
 	struct host_join join;

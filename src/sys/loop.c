@@ -265,6 +265,7 @@ enum err loop_open(struct loop *l, const struct loop_folder *c, struct folder **
 				 .device = l->c.device,
 				 .device_name = l->c.device_name,
 				 .read_timeout_ms = c->read_timeout_ms,
+				 .keep_ms = c->keep_ms,
 				 .link = l->link,
 				 .folder_no = f->no,
 				 .on_joined = c->on_joined,

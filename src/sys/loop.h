@@ -47,6 +47,7 @@ enum err loop_call(struct loop *l, enum err (*job)(void *arg), void *arg) MUST_U
 struct loop_folder { /* what to open */
 	const char *name, *store;
 	uint32_t read_timeout_ms;
+	int64_t keep_ms;
 	const struct host_join *join; /* NULL: we are a member */
 	const struct invitation *by; /* with join: whom to ask, and where */
 	void (*on_joined)(void *arg, enum err err, const char *text);

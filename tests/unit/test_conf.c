@@ -77,6 +77,7 @@ static void test_defaults(void **state)
 	OK(conf_load(file, &c, why, sizeof(why)));
 	assert_int_equal(c.folder_count, 1);
 	assert_int_equal(c.folders[0].read_timeout_s, 20);
+	assert_int_equal(c.folders[0].keep_versions_days, 30);
 	assert_int_equal(c.folders[0].owner, CONF_OWNER_MOUNTER);
 	conf_free(&c);
 }
@@ -149,6 +150,8 @@ static void test_refused(void **state)
 	refuses("[log]\nlevel = wran\n", "2: unknown level \"wran\": did you mean \"warn\"?\n");
 	refuses("[log]\nlevel = 7\n",
 		"2: unknown level \"7\": known are error, warn, info, debug\n");
+	refuses("[folder a]\nkeep_versions = 0\n",
+		"2: keep_versions = 0: give a whole number from 1 to 36500\n");
 	refuses("[folder a]\nread_timeout = 0\n",
 		"2: read_timeout = 0: give a whole number from 1 to 3600\n");
 	refuses("[folder a]\nread_timeout = 20s\n",

@@ -18,6 +18,7 @@ struct fix {
 	struct vector *vec; /* of what the device itself writes */
 	uint64_t inc, ops, t;
 	uint64_t told; /* changes */
+	int64_t now_ms; /* of hook now */
 };
 
 static inline struct where fix_where(void *arg, struct dot dot)
@@ -45,6 +46,11 @@ static inline void fix_changed(void *arg, const struct change *c)
 
 	(void)c;
 	f->told++;
+}
+
+static inline int64_t fix_now(void *arg)
+{
+	return ((struct fix *)arg)->now_ms;
 }
 
 static inline void fix_next(void *arg, struct dot *dot, uint64_t *t)
@@ -81,7 +87,8 @@ static inline struct fix *fix_new(void)
 					 .where = fix_where,
 					 .line = fix_line,
 					 .device = fix_device,
-					 .changed = fix_changed};
+					 .changed = fix_changed,
+					 .now = fix_now};
 	f->v = view_new(f->kv, &hooks);
 	assert_non_null(f->v);
 	f->e = (struct emitter){.arg = f, .next = fix_next, .emit = fix_emit};
