@@ -623,6 +623,7 @@ static enum err publish(struct node *n)
 		return ERR_OK;
 	roster_head(n->roster, &p.roster);
 	p.epoch = n->keys.at[n->keys.count - 1].epoch;
+	n->cut_all = n->cut_all && !node_idle(n); /* all that was asked for has left */
 	return outbox_publish(n->outbox, &n->step, &p);
 }
 

@@ -172,6 +172,29 @@ static void test_a_bundle_that_fails_is_made_again(void **state)
 	pair_fini(&p);
 }
 
+/* A cut publishes what there is, also with nobody listening; what comes after it gathers in full
+ * bundles again. */
+static void test_a_cut_ends_with_what_it_cut(void **state)
+{
+	struct event ev = {.kind = EV_CUT};
+	struct inode_id i;
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, ROLE_WRITER);
+	pair_unlink(&p);
+	pair_put(&p.a, "f", TEXT("some bytes"));
+	assert_false(node_idle(p.a.node));
+	assert_int_equal(pair_step(&p.a, &ev), ERR_OK);
+	assert_true(node_idle(p.a.node));
+	uint32_t bundles = p.a.did[ACT_BUNDLE];
+	assert_int_equal(pair_mkdir(&p.a, "d", &i), ERR_OK);
+	assert_int_equal(pair_mkdir(&p.a, "e", &i), ERR_OK);
+	assert_int_equal(p.a.did[ACT_BUNDLE], bundles);
+	assert_false(node_idle(p.a.node));
+	pair_fini(&p);
+}
+
 /* ---- replay ---- */
 
 /* One random operation of a user of s. */
@@ -510,6 +533,7 @@ int main(void)
 		cmocka_unit_test(test_records_of_a_file_keep_their_order),
 		cmocka_unit_test(test_operations_are_seen_whole),
 		cmocka_unit_test(test_a_bundle_that_fails_is_made_again),
+		cmocka_unit_test(test_a_cut_ends_with_what_it_cut),
 		cmocka_unit_test(test_replay_of_every_prefix),
 		cmocka_unit_test(test_incarnations),
 		cmocka_unit_test(test_held_records_of_an_ended_incarnation),
