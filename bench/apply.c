@@ -65,23 +65,23 @@ static void timed(struct twins *t, const struct twins_messages *m, const char *w
 	       (unsigned long long)records, m->count, (unsigned long long)m->bytes);
 }
 
-static struct inode_id make_numbered(struct twins *t, struct inode_id dir, const char *stem,
+static struct inode_id make_numbered(struct host *h, struct inode_id dir, const char *stem,
 				     uint32_t number, enum inode_type type)
 {
 	char name[32];
 
 	snprintf(name, sizeof(name), "%s%u", stem, number);
-	return twins_make(t, dir, name, type);
+	return twins_make(h, dir, name, type);
 }
 
-static void make_files(struct twins *t, struct inode_id dir, uint32_t count)
+static void make_files(struct host *h, struct inode_id dir, uint32_t count)
 {
 	struct inode_id sub = dir;
 
 	for (uint32_t k = 0; k < count; k++) {
 		if (k % PER_DIR == 0)
-			sub = make_numbered(t, dir, "directory-", k / PER_DIR, TYPE_DIR);
-		(void)make_numbered(t, sub, "file-", k, TYPE_FILE);
+			sub = make_numbered(h, dir, "directory-", k / PER_DIR, TYPE_DIR);
+		(void)make_numbered(h, sub, "file-", k, TYPE_FILE);
 	}
 }
 
@@ -91,11 +91,11 @@ static void creates(const struct plan *p)
 	struct twins_messages m = {0};
 
 	twins_init(&t, p->dir);
-	make_files(&t, INODE_ROOT, p->files);
+	make_files(t.a, INODE_ROOT, p->files);
 	twins_take(&t, &m);
 	timed(&t, &m, "apply-creates",
 	      3 * (uint64_t)p->files + 2 * ((p->files + PER_DIR - 1) / PER_DIR));
-	twins_same(&t);
+	twins_same(t.a, t.b);
 	twins_messages_fini(&m);
 	twins_fini(&t);
 }
@@ -110,15 +110,15 @@ static void moves(const struct plan *p)
 
 	twins_init(&t, p->dir);
 	for (uint32_t k = 0; k < PARENTS; k++) {
-		parents[k] = make_numbered(&t, INODE_ROOT, "top-", k, TYPE_DIR);
-		parents[k] = make_numbered(&t, parents[k], "middle-", k, TYPE_DIR);
-		parents[k] = make_numbered(&t, parents[k], "parent-", k, TYPE_DIR);
+		parents[k] = make_numbered(t.a, INODE_ROOT, "top-", k, TYPE_DIR);
+		parents[k] = make_numbered(t.a, parents[k], "middle-", k, TYPE_DIR);
+		parents[k] = make_numbered(t.a, parents[k], "parent-", k, TYPE_DIR);
 	}
 	for (uint32_t k = 0; k < MOVED_DIRS; k++) {
 		at[k] = k % PARENTS;
-		struct inode_id dir = make_numbered(&t, parents[at[k]], "moved-", k, TYPE_DIR);
+		struct inode_id dir = make_numbered(t.a, parents[at[k]], "moved-", k, TYPE_DIR);
 		for (uint32_t n = 0; n < 10; n++)
-			(void)make_numbered(&t, dir, "file-", n, TYPE_FILE);
+			(void)make_numbered(t.a, dir, "file-", n, TYPE_FILE);
 	}
 	twins_take(&t, &m);
 	twins_give(&t, &m);
@@ -126,12 +126,13 @@ static void moves(const struct plan *p)
 	for (uint32_t k = 0; k < p->moves; k++) {
 		uint32_t which = k % MOVED_DIRS, to = (at[which] + 7) % PARENTS;
 		snprintf(name, sizeof(name), "moved-%u", which);
-		twins_rename(&t, parents[at[which]], name, parents[to], name);
+		twins_rename(t.a, &(struct place){parents[at[which]], bytes_text(name)},
+			     &(struct place){parents[to], bytes_text(name)});
 		at[which] = to;
 	}
 	twins_take(&t, &m);
 	timed(&t, &m, "apply-moves", p->moves);
-	twins_same(&t);
+	twins_same(t.a, t.b);
 	twins_messages_fini(&m);
 	twins_fini(&t);
 }
@@ -145,7 +146,8 @@ static double rename_once(struct twins *t, const char *stem, uint32_t k, uint64_
 	snprintf(from, sizeof(from), "%s-%u", stem, k);
 	snprintf(to, sizeof(to), "%s-%u", stem, k + 1);
 	uint64_t began = figure_now();
-	twins_rename(t, INODE_ROOT, from, INODE_ROOT, to);
+	twins_rename(t->a, &(struct place){INODE_ROOT, bytes_text(from)},
+		     &(struct place){INODE_ROOT, bytes_text(to)});
 	twins_take(t, &m);
 	twins_give(t, &m);
 	uint64_t took = figure_now() - began;
@@ -164,10 +166,10 @@ static void renames(const struct plan *p)
 	if (!big || !small)
 		figure_die("memory");
 	twins_init(&t, p->dir);
-	struct inode_id dir = twins_make(&t, INODE_ROOT, "large-0", TYPE_DIR);
-	make_files(&t, dir, p->below);
-	dir = twins_make(&t, INODE_ROOT, "small-0", TYPE_DIR);
-	make_files(&t, dir, 1);
+	struct inode_id dir = twins_make(t.a, INODE_ROOT, "large-0", TYPE_DIR);
+	make_files(t.a, dir, p->below);
+	dir = twins_make(t.a, INODE_ROOT, "small-0", TYPE_DIR);
+	make_files(t.a, dir, 1);
 	twins_take(&t, &m);
 	twins_give(&t, &m);
 	twins_messages_fini(&m);

@@ -14,9 +14,10 @@ import pathlib
 import sys
 
 import beside
+import takeover
 
 # A figure is a module: its docstring, arguments(parser) and measure(options).
-FIGURES = {"syncthing": beside}
+FIGURES = {"syncthing": beside, "apply": takeover}
 
 
 def main():

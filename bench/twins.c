@@ -47,15 +47,6 @@ void twins_messages_fini(struct twins_messages *m)
 
 /* ---- making them ---- */
 
-static struct sign_pair keys_of(uint8_t number)
-{
-	const uint8_t seed[32] = {number};
-	struct sign_pair p;
-
-	sign_pair_init(&p, seed);
-	return p;
-}
-
 static struct host *open_store(const char *store, const struct sign_pair *device, const char *name)
 {
 	struct host_config c = {.store = store, .device = device, .device_name = name};
@@ -115,41 +106,41 @@ static void let_in(struct twins *t, const struct device_id *a, const struct devi
 	ev.invite.role = ROLE_WRITER;
 	ev.invite.expires_ms = INT64_MAX;
 	twins_step(t->a, &ev);
-	ev = (struct event){.kind = EV_UP, .peer = 1};
+	ev = (struct event){.kind = EV_UP, .peer = TWINS_SESSION};
 	ev.up.device = *b;
 	ev.up.joining = true;
 	twins_step(t->a, &ev);
-	ev = (struct event){.kind = EV_UP, .peer = 1};
+	ev = (struct event){.kind = EV_UP, .peer = TWINS_SESSION};
 	ev.up.device = *a;
 	ev.up.we_join = true;
 	memcpy(ev.up.secret, secret, sizeof(secret));
-	step_over(t->b, &ev, t->a, 1);
+	step_over(t->b, &ev, t->a, TWINS_SESSION);
 	host_lock(t->b);
 	bool member = node_is_member(host_node(t->b));
 	host_unlock(t->b);
 	must(member ? ERR_OK : ERR_REFUSED, "joining");
-	ev = (struct event){.kind = EV_DOWN, .peer = 1}; /* A sends nothing by itself */
+	ev = (struct event){.kind = EV_DOWN, .peer = TWINS_SESSION}; /* A sends nothing by itself */
 	twins_step(t->a, &ev);
 }
 
 void twins_init(struct twins *t, const char *scratch)
 {
-	static struct sign_pair a, b; /* hosts keep a pointer to theirs */
-	char store[2][300];
+	static const char *const names[2] = {"first", "second"};
 
-	*t = (struct twins){.taken = 1, .a_session = 1};
-	a = keys_of(1);
-	b = keys_of(2);
+	*t = (struct twins){.taken = 1};
 	snprintf(t->dir, sizeof(t->dir), "%s/peerfs-bench-XXXXXX", scratch);
 	if (!mkdtemp(t->dir))
 		figure_die(t->dir);
-	snprintf(store[0], sizeof(store[0]), "%s/a", t->dir);
-	snprintf(store[1], sizeof(store[1]), "%s/b", t->dir);
-	must(host_found(store[0], &a, "first", "bench"), "found a folder");
-	t->a = open_store(store[0], &a, "first");
-	must(host_prepare(store[1], &b, host_folder(t->a), "bench"), "make a store");
-	t->b = open_store(store[1], &b, "second");
-	let_in(t, &a.pub, &b.pub);
+	for (uint8_t k = 0; k < 2; k++) {
+		const uint8_t seed[32] = {(uint8_t)(k + 1)};
+		sign_pair_init(&t->device[k], seed);
+		snprintf(t->store[k], sizeof(t->store[k]), "%s/%s", t->dir, names[k]);
+	}
+	must(host_found(t->store[0], &t->device[0], names[0], "bench"), "found a folder");
+	t->a = open_store(t->store[0], &t->device[0], names[0]);
+	must(host_prepare(t->store[1], &t->device[1], host_folder(t->a), "bench"), "make a store");
+	t->b = open_store(t->store[1], &t->device[1], names[1]);
+	let_in(t, &t->device[0].pub, &t->device[1].pub);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
@@ -158,17 +149,23 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
-void twins_fini(struct twins *t)
+void twins_close(struct twins *t)
 {
 	host_close(t->a);
 	host_close(t->b);
+	t->a = t->b = NULL;
+}
+
+void twins_fini(struct twins *t)
+{
+	twins_close(t);
 	if (nftw(t->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS))
 		figure_die(t->dir);
 }
 
-/* ---- what A does ---- */
+/* ---- what one does ---- */
 
-struct inode_id twins_make(struct twins *t, struct inode_id dir, const char *name,
+struct inode_id twins_make(struct host *h, struct inode_id dir, const char *name,
 			   enum inode_type type)
 {
 	struct event ev = {.kind = EV_MAKE};
@@ -183,21 +180,20 @@ struct inode_id twins_make(struct twins *t, struct inode_id dir, const char *nam
 		ev.make.what.content = wr_view(&content);
 		ev.make.what.mtime_ns = INT64_C(1700000000) * 1000000000;
 	}
-	twins_step(t->a, &ev);
+	twins_step(h, &ev);
 	wr_fini(&content);
 	return ev.make.inode;
 }
 
-void twins_rename(struct twins *t, struct inode_id from_dir, const char *from,
-		  struct inode_id to_dir, const char *to)
+void twins_rename(struct host *h, const struct place *from, const struct place *to)
 {
 	struct event ev = {.kind = EV_RENAME};
 
-	ev.rename.from_dir = from_dir;
-	ev.rename.from = bytes_text(from);
-	ev.rename.to_dir = to_dir;
-	ev.rename.to = bytes_text(to);
-	twins_step(t->a, &ev);
+	ev.rename.from_dir = from->parent;
+	ev.rename.from = from->name;
+	ev.rename.to_dir = to->parent;
+	ev.rename.to = to->name;
+	twins_step(h, &ev);
 }
 
 /* ---- from A to B ---- */
@@ -219,14 +215,13 @@ void twins_take(struct twins *t, struct twins_messages *m)
 		must(files_journal_read(host_files(t->a), r.at, message + 1, r.len), "the journal");
 		append(m, (struct bytes){message, 1 + (size_t)r.len});
 	}
-	host_node(t->a)->cut_all = false; /* what comes next gathers in full bundles again */
 	host_unlock(t->a);
 }
 
 void twins_give(struct twins *t, const struct twins_messages *m)
 {
 	for (uint32_t k = 0; k < m->count; k++)
-		inbox_message(t->b, t->a_session, m->at[k]);
+		inbox_message(t->b, TWINS_SESSION, m->at[k]);
 }
 
 /* ---- what they show ---- */
@@ -238,13 +233,14 @@ static void digest(struct host *h, struct hash *ret)
 	host_unlock(h);
 }
 
-void twins_same(struct twins *t)
+void twins_same(struct host *a, struct host *b)
 {
-	struct hash a, b;
+	struct hash of_a, of_b;
 
-	digest(t->a, &a);
-	digest(t->b, &b);
-	must(memcmp(&a, &b, sizeof(a)) == 0 ? ERR_OK : ERR_DAMAGED, "both show the same tree");
+	digest(a, &of_a);
+	digest(b, &of_b);
+	must(memcmp(&of_a, &of_b, sizeof(of_a)) == 0 ? ERR_OK : ERR_DAMAGED,
+	     "both show the same tree");
 }
 
 void twins_flush(struct host *h)

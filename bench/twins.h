@@ -12,11 +12,13 @@
 
 #include "sys/host.h"
 
-struct twins {
-	struct host *a, *b;
+#define TWINS_SESSION 1 /* at each, of the other one */
+
+struct twins { /* stays where it is: hosts point into it */
+	struct host *a, *b; /* NULL: closed */
 	uint64_t taken; /* arrival number of A's next bundle to take */
-	uint64_t b_session, a_session; /* of the other one, at each */
-	char dir[256];
+	struct sign_pair device[2];
+	char dir[256], store[2][300];
 };
 struct twins_messages { /* wire messages of type bundle, in A's order */
 	struct bytes *at; /* owned, with their bytes */
@@ -26,18 +28,20 @@ struct twins_messages { /* wire messages of type bundle, in A's order */
 
 /* Stores are made in a new directory below scratch. */
 void twins_init(struct twins *t, const char *scratch);
+void twins_close(struct twins *t); /* both; their stores stay */
 void twins_fini(struct twins *t); /* closes both and removes the stores */
 void twins_step(struct host *h, struct event *ev);
 
-struct inode_id twins_make(struct twins *t, struct inode_id dir, const char *name,
-			   enum inode_type type); /* at A; a file has a few bytes of content */
-void twins_rename(struct twins *t, struct inode_id from_dir, const char *from,
-		  struct inode_id to_dir, const char *to);
+/* A file has its name as content. */
+struct inode_id twins_make(struct host *h, struct inode_id dir, const char *name,
+			   enum inode_type type);
+void twins_rename(struct host *h, const struct place *from, const struct place *to);
 /* Cut what A has not published, and append all bundles that were not taken yet. */
 void twins_take(struct twins *t, struct twins_messages *m);
 void twins_give(struct twins *t, const struct twins_messages *m); /* to B */
 void twins_messages_fini(struct twins_messages *m);
-void twins_same(struct twins *t); /* ends the program unless both show the same tree */
+void twins_same(struct host *a,
+		struct host *b); /* ends the program unless both show the same tree */
 void twins_flush(struct host *h); /* wait until LMDB holds all rows */
 uint64_t twins_inodes(struct host *h);
 
