@@ -77,6 +77,42 @@ struct vector *vector_with(const struct vector *v, uint64_t inc, uint64_t seq)
 	return n;
 }
 
+static struct vector *merge(const struct vector *a, const struct vector *b, bool meet)
+{
+	uint32_t na = a ? a->count : 0, nb = b ? b->count : 0, i = 0, k = 0, n = 0;
+	struct vector *v = malloc(sizeof(*v) + ((size_t)na + nb) * sizeof(v->at[0]));
+
+	if (!v)
+		return NULL;
+	while (i < na || k < nb) {
+		if (k == nb || (i < na && a->at[i].inc < b->at[k].inc)) {
+			v->at[n] = a->at[i++];
+			n += !meet;
+		} else if (i == na || b->at[k].inc < a->at[i].inc) {
+			v->at[n] = b->at[k++];
+			n += !meet;
+		} else {
+			bool first = (a->at[i].seq < b->at[k].seq) == meet;
+			v->at[n++] = first ? a->at[i] : b->at[k];
+			i++;
+			k++;
+		}
+	}
+	v->refs = 1;
+	v->count = n;
+	return v;
+}
+
+struct vector *vector_meet(const struct vector *a, const struct vector *b)
+{
+	return merge(a, b, true);
+}
+
+struct vector *vector_join(const struct vector *a, const struct vector *b)
+{
+	return merge(a, b, false);
+}
+
 bool vector_covers(const struct vector *big, const struct vector *small)
 {
 	for (uint32_t k = 0; small && k < small->count; k++)

@@ -27,6 +27,9 @@ void vector_unref(const struct vector *v); /* accepts NULL */
 uint64_t vector_get(const struct vector *v, uint64_t inc); /* 0 if absent; v may be NULL: empty */
 /* A new vector like v but with inc at seq (0 removes); caller owns it.  NULL: no memory. */
 struct vector *vector_with(const struct vector *v, uint64_t inc, uint64_t seq);
+/* What both cover, and what covers both; NULL may be given for empty.  NULL: no memory. */
+struct vector *vector_meet(const struct vector *a, const struct vector *b);
+struct vector *vector_join(const struct vector *a, const struct vector *b);
 bool vector_covers(const struct vector *big, const struct vector *small); /* NULL is empty */
 bool vector_equal(const struct vector *a, const struct vector *b);
 /* count u32, then (inc u64, seq u64) each; NULL is written as empty */

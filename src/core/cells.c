@@ -7,10 +7,11 @@
  * its bytes.
  *
  *	origin		dot inc op, t, in inc seq, vector key[16]
- *	'I' inode	type rdev target born birth made wall, stamped mode owner mtime,
+ *	'I' inode	type rdev target born birth made wall, stamped mode owner mtime, listed,
  *			heads: origin mtime content; gone: origin
  *	'L' inode n	heads: origin wall flags [place] [prev]
- *	'D' directory	flags level at born candidates contested subdirs mtime touched
+ *	'D' directory	flags level at born candidates contested subdirs named mtime
+ *			touched
  *	'P' parent name 0 n inode	flags type at
  */
 #include "core/cells.h"
@@ -167,6 +168,7 @@ bool cells_read_inode(struct view *v, struct inode_id id, struct bytes row, stru
 	i->uid = rd_u32(&r);
 	i->gid = rd_u32(&r);
 	i->mtime_ns = (int64_t)rd_u64(&r);
+	i->listed = rd_u64(&r);
 	return get_heads(v, &r, i) && row_done(v, &r);
 }
 
@@ -199,6 +201,7 @@ void cells_write_inode(struct wr *w, const struct inode_row *i)
 	wr_u32(w, i->uid);
 	wr_u32(w, i->gid);
 	wr_u64(w, (uint64_t)i->mtime_ns);
+	wr_u64(w, i->listed);
 	wr_u32(w, i->heads_count);
 	wr_u32(w, i->gone_count);
 	for (uint32_t n = 0; n < i->heads_count; n++) {
@@ -342,6 +345,7 @@ bool cells_dir(struct view *v, struct inode_id id, struct dir_row *d)
 	d->born = get_stamp(&r);
 	d->contested = rd_u32(&r);
 	d->subdirs = rd_u32(&r);
+	d->named = rd_u32(&r);
 	d->mtime_ms = (int64_t)rd_u64(&r);
 	d->touched_t = rd_u64(&r);
 	d->count = rd_u8(&r);
@@ -363,6 +367,7 @@ void cells_put_dir(struct view *v, const struct dir_row *d)
 	put_stamp(&w, d->born);
 	wr_u32(&w, d->contested);
 	wr_u32(&w, d->subdirs);
+	wr_u32(&w, d->named);
 	wr_u64(&w, (uint64_t)d->mtime_ms);
 	wr_u64(&w, d->touched_t);
 	wr_u8(&w, d->count);
@@ -376,6 +381,24 @@ void cells_dir_fini(struct dir_row *d)
 {
 	wr_fini(&d->raw);
 	*d = (struct dir_row){0};
+}
+
+void cells_name(struct view *v, const struct place *p, int32_t by)
+{
+	if (inode_equal(p->parent, INODE_ROOT)) /* it stays anyway */
+		return;
+	for (uint32_t k = 0; k < v->named_count; k++) {
+		if (inode_equal(v->named[k].id, p->parent)) {
+			v->named[k].by += by;
+			return;
+		}
+	}
+	struct named *n =
+		rows_grow(v, v->named, v->named_count, &v->named_room, sizeof(v->named[0]));
+	if (!n)
+		return;
+	v->named = n;
+	n[v->named_count++] = (struct named){p->parent, by};
 }
 
 /* ---- places ---- */

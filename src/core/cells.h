@@ -23,6 +23,9 @@ bool cells_links_next(struct view *v, struct walk *w, struct link_row *ret);
 bool cells_dir(struct view *v, struct inode_id id, struct dir_row *ret);
 void cells_put_dir(struct view *v, const struct dir_row *d);
 void cells_dir_fini(struct dir_row *d);
+/* A record held came to name the directory in that place, or does no more: by 1 or -1.  Gathered in
+ * v->named until forget_settle(). */
+void cells_name(struct view *v, const struct place *p, int32_t by);
 void cells_put_place(struct view *v, const struct place_row *p);
 void cells_del_place(struct view *v, const struct place_row *p);
 struct walk cells_places(struct inode_id parent, struct bytes name);

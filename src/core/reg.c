@@ -179,6 +179,12 @@ static void sync_copies(struct view *v, const struct inode_row *i, const struct 
 		put_copy(v, i->id, i->heads[k].o.dot);
 }
 
+void reg_drop_copies(struct view *v, const struct inode_row *i)
+{
+	for (uint32_t k = 0; k < i->heads_count && i->heads_count > 1; k++)
+		del_copy(v, i->id, i->heads[k].o.dot);
+}
+
 static struct dot *dots_of(struct view *v, const struct inode_row *i)
 {
 	struct dot *d = malloc(MAX(i->heads_count, 1u) * sizeof(*d));
@@ -218,6 +224,14 @@ int32_t reg_placed(const struct link_row *l)
 			best = (int32_t)k;
 	}
 	return best;
+}
+
+void reg_name(struct view *v, const struct link_head *h, int32_t by)
+{
+	if (h->has_place)
+		cells_name(v, &h->place, by);
+	if (h->has_prev)
+		cells_name(v, &h->prev, by);
 }
 
 static bool place_equal(const struct place *a, const struct place *b)
@@ -554,7 +568,7 @@ static struct origin promoted_origin(struct view *v, const struct record *r)
 	return o;
 }
 
-static void count_inode(struct view *v)
+void reg_count(struct view *v, int by)
 {
 	struct rkey k = rows_key_view(ROW_COUNT);
 	auto_wr w = {0};
@@ -565,7 +579,7 @@ static void count_inode(struct view *v)
 		n = rd_u64(&r);
 	}
 	wr_reset(&w);
-	wr_u64(&w, n + 1);
+	wr_u64(&w, n + (uint64_t)(int64_t)by);
 	rows_wr(v, &w);
 	rows_put(v, &k, wr_view(&w));
 }
@@ -624,7 +638,9 @@ enum err reg_apply_inode(struct view *v, const struct record *r, bool *done)
 			add_head(&i, &first);
 		if (n->has_origin)
 			history_promoted(v, r->inode, n->origin_inode, n->origin.dot, r);
-		count_inode(v);
+		reg_count(v, 1);
+		if (i.has_birth)
+			cells_name(v, &i.birth, 1);
 	}
 	for (uint32_t k = 0; n->has_origin && k < n->attrs_count; k++)
 		(void)set_attr(v, &i, &n->attrs[k].v, n->attrs[k].stamp);
@@ -658,9 +674,12 @@ enum err reg_apply_link(struct view *v, const struct record *r, bool *done)
 	if (*done || v->bad)
 		return v->bad;
 	uint32_t left = 0;
-	for (uint32_t k = 0; k < l.count; k++)
-		if (!reg_saw(v, &h.o, &l.heads[k].o))
+	for (uint32_t k = 0; k < l.count; k++) {
+		if (reg_saw(v, &h.o, &l.heads[k].o))
+			reg_name(v, &l.heads[k], -1);
+		else
 			l.heads[left++] = l.heads[k];
+	}
 	if (!l.heads)
 		l.heads = malloc(sizeof(*l.heads));
 	if (!l.heads) {
@@ -669,6 +688,8 @@ enum err reg_apply_link(struct view *v, const struct record *r, bool *done)
 	}
 	l.heads[left] = h;
 	l.count = left + 1;
+	reg_name(v, &h, 1);
+	v->plain = left == 0 && h.has_place;
 	cells_put_link(v, &l);
 	if (i.type != TYPE_DIR)
 		tell_attr(v, &i); /* its count of links */

@@ -6,9 +6,11 @@
  * it does not, and shows the state before that record.  Nothing reaches the kv before
  * rows_flush().  Values are copied out, as what a kv hands out dies with the next call on it.
  *
+ *	'V' 'b' batch			t, state, vector	see core/forget
  *	'V' 'c' parent name 0		(empty)		contested place
  *	'V' 'h' derived id		inode, dot	head that may be shown as a copy
  *	'V' 'n'				u64		inodes known
+ *	'V' 'q' batch, inode		(empty)		listed: see core/forget
  *	'V' 'o' / 's' directory		(empty)		survivor / skipped move
  *	'V' 'u' parent name 0		(empty)		united directories
  *	'v' hash[16]			vector
@@ -64,6 +66,11 @@ void rows_key_name(struct rkey *k, struct name_id n)
 	key_be64(k, n.t);
 	key_be64(k, n.inc);
 	key_be64(k, n.h);
+}
+
+void rows_key_u64(struct rkey *k, uint64_t x)
+{
+	key_be64(k, x);
 }
 
 void rows_key_text(struct rkey *k, struct bytes name)

@@ -10,6 +10,7 @@ struct rkey rows_key(enum table t);
 struct rkey rows_key_view(enum view_row r);
 void rows_key_inode(struct rkey *k, struct inode_id i);
 void rows_key_name(struct rkey *k, struct name_id n);
+void rows_key_u64(struct rkey *k, uint64_t x);
 void rows_key_text(struct rkey *k, struct bytes name); /* with its end mark */
 void rows_key_after(struct rkey *k, struct bytes name); /* just behind all rows of name */
 struct bytes rows_key_bytes(const struct rkey *k);

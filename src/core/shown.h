@@ -75,6 +75,26 @@ enum conflict_kind {
 	CONFLICT_SURVIVORS
 };
 
+/* What has been removed and may be forgotten some day: see core/forget. */
+struct forget_below {
+	const struct vector *applied; /* by this device, own bundles included */
+	const struct vector *stable; /* by every member */
+	uint64_t held; /* clock of the oldest own record that is in no bundle; UINT64_MAX: none */
+	/* Whether an inode is in use here although it has no name (open); NULL: none is. */
+	bool (*busy)(void *arg, struct inode_id id);
+	void *arg;
+	uint32_t rows; /* at most so many go in one step, and a few more */
+};
+struct forgotten {
+	uint64_t inodes, heads; /* heads: removed names of files that have another */
+	bool more; /* call again */
+};
+struct forgetting {
+	bool listed; /* there is something that may be forgotten some day */
+	bool undated; /* some of it waits for a look, not for other members */
+	uint64_t held_t; /* what is to be looked at next waits for own records up to that clock */
+};
+
 /* What local operations hand their records to. */
 struct emitter {
 	void *arg;

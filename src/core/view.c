@@ -8,6 +8,7 @@
  */
 #include "core/view.h"
 #include "core/facts.h"
+#include "core/forget.h"
 #include "core/history.h"
 #include "core/notice.h"
 #include "core/place.h"
@@ -46,6 +47,7 @@ void view_free(struct view *v)
 	place_forget_all(v);
 	rows_spots_fini(&v->touched);
 	free(v->news);
+	free(v->named);
 	free(v->ws);
 	wr_fini(&v->ws_bytes);
 	cells_inode_fini(&v->result);
@@ -108,7 +110,10 @@ static void follow_versions(struct view *v, const struct record *r, struct inode
 		return;
 	place_touch_names(v, &after);
 	bool flags = (before.heads_count > 1) != (after.heads_count > 1);
-	if (!flags && reg_live_name(v, id, NULL))
+	bool live = reg_live_name(v, id, NULL);
+	if (!live || after.listed || after.gone_count)
+		forget_follow(v, id, r);
+	if (!flags && live)
 		return;
 	v->old = true;
 	all_places(v, id, &a);
@@ -140,6 +145,8 @@ static enum err apply_link(struct view *v, const struct record *r, bool *done)
 		return e;
 	if (i.type == TYPE_DIR) {
 		dirs_update(v, r->inode);
+		if (!v->plain || i.listed)
+			forget_follow(v, r->inode, r);
 		return v->bad;
 	}
 	bool has = reg_current(v, &i, r->link.name, &after);
@@ -150,6 +157,9 @@ static enum err apply_link(struct view *v, const struct record *r, bool *done)
 		v->old = false;
 		place_touch_names(v, &i);
 	}
+	bool kept = had && before.flags & PLACE_KEPT; /* with removals, yet not listed */
+	if (!v->plain || i.listed || kept)
+		forget_follow(v, r->inode, r);
 	return v->bad;
 }
 
@@ -213,10 +223,12 @@ enum err view_apply(struct view *v, const struct record *r)
 	assert(v->ws_count == 0 && !v->old);
 	v->touched.count = 0;
 	v->news_count = 0;
+	v->named_count = 0;
 	v->dirs_touched = false;
 	remember_vector(v, r->vec);
 	enum err e = v->bad ? v->bad : apply_kind(v, r, &done);
 	if (!e && !done) {
+		forget_settle(v, r);
 		place_mark_touched(v);
 		history_left(v, r);
 		e = v->bad;
@@ -355,6 +367,25 @@ enum err view_digest(struct view *v, struct hash *ret)
 	walk_digest(v, &h);
 	if (!v->bad)
 		*ret = h;
+	return v->bad;
+}
+
+/* Nothing shown hangs on what goes: no notice, and what is cached stays true. */
+enum err view_forget(struct view *v, const struct forget_below *b, struct forgotten *ret)
+{
+	begin(v);
+	assert(v->ws_count == 0 && !v->old);
+	v->named_count = 0;
+	enum err e = forget_step(v, b, ret);
+	if (e)
+		rows_drop(v);
+	return e;
+}
+
+enum err view_forgetting(struct view *v, struct forgetting *ret)
+{
+	begin(v);
+	forget_count(v, ret);
 	return v->bad;
 }
 

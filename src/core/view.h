@@ -74,6 +74,10 @@ enum err view_conflicts(struct view *v,
 /* A hash over the whole shown tree (paths, types, contents, modes, xattrs, ids): equal trees, equal
  * digests.  Costs a walk. */
 enum err view_digest(struct view *v, struct hash *ret) MUST_USE;
+/* Forget what no record to come can concern, a bounded part of it in one call.  Shows nothing
+ * else than before.  Called between bundles. */
+enum err view_forget(struct view *v, const struct forget_below *b, struct forgotten *ret) MUST_USE;
+enum err view_forgetting(struct view *v, struct forgetting *ret) MUST_USE;
 uint64_t view_inodes(struct view *v); /* inodes known, for statfs */
 void view_check(struct view *v); /* asserts the invariants of its rows; costs a walk */
 

@@ -23,9 +23,11 @@
 
 /* second byte of TABLE_VIEW rows */
 enum view_row {
+	ROW_BATCH = 'b', /* number -> what stands in it may be forgotten when: core/forget */
 	ROW_CONTESTED = 'c', /* parent, name: something to work out there */
 	ROW_COPY = 'h', /* derived id -> inode, dot of a head, while the inode has several */
 	ROW_COUNT = 'n', /* -> inodes known */
+	ROW_LISTED = 'q', /* batch, inode: something of it may be forgotten some day */
 	ROW_SURVIVOR = 'o', /* directory: live, yet no place of its own */
 	ROW_SKIPPED = 's', /* directory: its move is skipped */
 	ROW_UNION = 'u' /* parent, name: several directories there */
@@ -65,6 +67,7 @@ struct inode_row {
 	struct stamp mode_at, owner_at, times_at; /* {0, 0}: never set */
 	uint32_t mode, uid, gid;
 	int64_t mtime_ns;
+	uint64_t listed; /* the batch that ROW_LISTED has it in; 0: none */
 	uint32_t heads_count, gone_count;
 	struct head *heads; /* stamp falling */
 	struct origin *gone; /* versions dropped or promoted away, which no head has seen */
@@ -85,6 +88,7 @@ struct dir_row {
 	struct stamp born;
 	struct place cands[CANDIDATES_MAX];
 	uint32_t contested, subdirs;
+	uint32_t named; /* places, previous places and birth places held that lie in it */
 	int64_t mtime_ms; /* of the last entry that came or went, at touched_t */
 	uint64_t touched_t;
 	struct wr raw;
@@ -147,6 +151,10 @@ struct overlay {
 	struct showing **at;
 	struct spots probed; /* names whose coming or going moves a derived one */
 };
+struct named { /* a directory, and by how much its count of names changes */
+	struct inode_id id;
+	int32_t by;
+};
 struct news { /* ATTR or DATA, told when the record is applied */
 	enum change_kind kind;
 	struct inode_id inode;
@@ -169,6 +177,10 @@ struct view {
 	bool dirs_touched; /* a child of a directory came, went or moved */
 	struct news *news;
 	uint32_t news_count, news_room;
+	struct named *named;
+	uint32_t named_count, named_room;
+	bool plain; /* the register written last holds one head, a place */
+	uint64_t batch; /* what is listed now goes into it; 0: not looked up yet */
 	/* caches; -1: not known */
 	int has_unions;
 	struct vector_cached {

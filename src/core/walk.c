@@ -8,6 +8,7 @@
 #include "core/walk.h"
 #include "base/hash.h"
 #include "core/facts.h"
+#include "core/forget.h"
 #include <stdlib.h>
 
 struct ids {
@@ -398,4 +399,5 @@ void walk_check(struct view *v)
 	}
 	assert(v->bad || count_rows(v, rows_key(TABLE_PLACE)) == places);
 	assert(v->bad || count_rows(v, rows_key(TABLE_CHILD)) + 1 == live);
+	forget_check(v);
 }

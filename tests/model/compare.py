@@ -37,10 +37,10 @@ def digest(text):
 class Script:
     """Runs a history in the model; collects replay's input and the output it must give."""
 
-    def __init__(self, devs, title, full=False, **kw):
-        self.devs, self.full, self.kw = devs, full, kw
+    def __init__(self, devs, title, full=False, gc=False):
+        self.devs, self.full, self.gc = devs, full, gc
         self.lines, self.want = ["-\t" + title], [title]
-        self.w = check.World(devs, ())
+        self.w = check.World(devs, (), gc)
 
     def send(self, *words):
         self.lines.append("\t".join(str(x) for x in words))
@@ -58,6 +58,10 @@ class Script:
         d, op, *args = s
         r = self.w.r[d]
         if op == "gc":
+            if self.gc:
+                self.w.step(s)
+                self.send(d, "gc", "".join(self.devs))
+                self.show(d)
             return
         if "?" in args:
             args[args.index("?")] = next((p for p in sorted(r.view()) if "(conflict" in p), "/none")
@@ -103,6 +107,10 @@ class Script:
         for d in self.devs:
             self.show(d)
         self.arrive(rng)
+        for d in self.devs if self.gc else ():
+            self.step((d, "gc"))
+            self.send(d, "left")
+            self.want.append(str(len(self.w.r[d].inodes)))
         for d in self.devs:
             self.send(d, "digest")
             self.want.append("DIGEST")
@@ -145,14 +153,15 @@ class Trial:
             parts[-1].append("EXIT %d %s" % (p.returncode, p.stderr.decode(errors="replace")[:3000]))
         return parts + [[]] * (len(scripts) - len(parts))
 
-    def add(self, title, devs, steps, base, seed=0):
+    def add(self, title, devs, steps, base, seed=0, gc=False):
+        title += " with gc" if gc else ""
         try:
-            s = Script(devs, "history " + title).play(steps, base, random.Random(seed))
+            s = Script(devs, "history " + title, gc=gc).play(steps, base, random.Random(seed))
         except Exception as e:
             print("the model failed on", title, repr(e), steps)
             self.failed += 1
             return
-        self.batch.append((s, devs, steps, base, seed))
+        self.batch.append((s, devs, steps, base, seed, gc))
         if len(self.batch) >= 200:
             self.flush()
 
@@ -170,20 +179,20 @@ class Trial:
                 self.explain(*todo[bad])
             todo = todo[bad + 1:]
 
-    def fails(self, devs, steps, base, seed):
+    def fails(self, devs, steps, base, seed, gc):
         try:
-            s = Script(devs, "history of").play(steps, base, random.Random(seed))
+            s = Script(devs, "history of", gc=gc).play(steps, base, random.Random(seed))
         except Exception:
             return False
         return not same(self.run([s])[0], s.want)
 
-    def explain(self, s, devs, steps, base, seed):
+    def explain(self, s, devs, steps, base, seed, gc):
         size = max(1, len(steps) // 2)
         while size:
             k = 0
             while k < len(steps):
                 less = steps[:k] + steps[k + size:]
-                if self.fails(devs, less, base, seed):
+                if self.fails(devs, less, base, seed, gc):
                     steps = less
                 else:
                     k += size
@@ -191,7 +200,7 @@ class Trial:
         print("FAILED", s.want[0], "of", devs)
         for x in steps:
             print("    ", x)
-        s = Script(devs, "history of", True).play(steps, base, random.Random(seed))
+        s = Script(devs, "history of", True, gc).play(steps, base, random.Random(seed))
         got = self.run([s])[0]
         for k, (g, w) in enumerate(itertools.zip_longest(got, s.want)):
             if g != w and w != "DIGEST":
@@ -203,9 +212,11 @@ class Trial:
 def matrix(t):
     for row in check.MATRIX:
         for late in "AB":
-            t.add("%s, %s later" % (row[0], late), "AB", check.row_steps(row, late), check.M)
+            for gc in (False, True):
+                t.add("%s, %s later" % (row[0], late), "AB", check.row_steps(row, late), check.M, gc=gc)
     for k, steps in enumerate((check.BIRTH, check.BIRTH2, check.RING, check.ALIVE)):
-        t.add("directed %d" % k, "ABC", steps, check.BASE)
+        for gc in (False, True):
+            t.add("directed %d" % k, "ABC", steps, check.BASE, gc=gc)
 
 
 def exhaustive(t, part, parts):
@@ -254,6 +265,7 @@ def main():
             print("the model failed on seed", seed, repr(e))
             continue
         t.add("random %d" % seed, devs, steps, check.BASE, seed)
+        t.add("random %d" % seed, devs, steps, check.BASE, seed, True)
     t.flush()
     print("%d histories alike, %d not" % (t.passed, t.failed))
     return t.failed > 0 or t.passed == 0

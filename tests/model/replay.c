@@ -11,6 +11,8 @@
  *	A	OPERATION ARGS...	a local operation on device A; prints ok or no
  *	A	pull B [LIMIT]		and cut, tick MS, restart
  *	A	receive B		the next bundle of B alone
+ *	A	gc ABC			forget what is stable among these members
+ *	A	left			prints how many inodes are known
  *	A	view | hash | digest	the whole view and its conflicts
  */
 #include "replay.h"
@@ -137,6 +139,41 @@ static void cut(struct world *w, struct replica *r)
 	r->vec = vec;
 }
 
+/* ---- forgetting ---- */
+
+static void learn(struct replica *r, size_t device, const struct vector *vec)
+{
+	struct vector *v = vector_join(r->known[device], vec);
+
+	vector_unref(r->known[device]);
+	r->known[device] = v;
+}
+
+/* After a bundle or, with members, at gc: what is listed gets its vector; what is stable goes. */
+static void forget(struct replica *r, const char *members)
+{
+	struct vector *stable = members ? vector_ref(r->vec) : NULL;
+	struct forgotten done = {.more = true};
+
+	for (; members && *members; members++) {
+		size_t k = (size_t)(*members - 'A');
+		if (k + 1 == r->inc)
+			continue;
+		struct vector *less = vector_meet(stable, r->known[k]);
+		vector_unref(stable);
+		stable = less;
+	}
+	const struct forget_below b = {.applied = r->vec,
+				       .stable = stable,
+				       .held = r->is_open ? 0 : UINT64_MAX,
+				       .rows = 5}; /* so that it takes several calls */
+	for (int calls = 0; done.more || done.inodes || done.heads; calls++) {
+		must(calls < 10000, "forgetting comes to an end");
+		must(view_forget(r->view, &b, &done) == ERR_OK, "view_forget");
+	}
+	vector_unref(stable);
+}
+
 static bool receive(struct world *w, struct replica *r, uint64_t inc)
 {
 	struct log *l = &w->logs[inc - 1];
@@ -171,6 +208,11 @@ static bool receive(struct world *w, struct replica *r, uint64_t inc)
 	struct vector *vec = vector_with(r->vec, inc, have + 1);
 	vector_unref(r->vec);
 	r->vec = vec;
+	learn(r, inc - 1, b->vec);
+	struct vector *own = vector_with(r->known[inc - 1], inc, have + 1);
+	vector_unref(r->known[inc - 1]);
+	r->known[inc - 1] = own;
+	forget(r, NULL);
 	return true;
 }
 
@@ -191,6 +233,11 @@ static void pull(struct world *w, struct replica *r, struct replica *from, uint6
 			}
 		}
 	}
+	if (!vector_covers(r->vec, from->vec))
+		return; /* something it knew of is still to come */
+	learn(r, from->inc - 1, from->vec);
+	for (size_t k = 0; k < DEVICES; k++)
+		learn(r, k, from->known[k]);
 }
 
 static void reset(struct world *w)
@@ -207,6 +254,8 @@ static void reset(struct world *w)
 			continue;
 		view_free(r->view);
 		kv_free_map(r->kv);
+		for (size_t d = 0; d < DEVICES; d++)
+			vector_unref(r->known[d]);
 		vector_unref(r->vec);
 		vector_unref(r->open_vec);
 		wr_fini(&r->open);
@@ -509,6 +558,11 @@ static void run(struct step *s)
 		cut(s->w, s->r);
 		view_free(s->r->view);
 		s->r->view = view_of(s->r);
+	} else if (strcmp(op, "gc") == 0) {
+		cut(s->w, s->r);
+		forget(s->r, s->arg[1]);
+	} else if (strcmp(op, "left") == 0) {
+		printf("%llu\n", (unsigned long long)view_inodes(s->r->view));
 	} else if (strcmp(op, "rmrf") == 0) {
 		do_rmrf(s);
 	} else if (strcmp(op, "hash") == 0 || strcmp(op, "digest") == 0) {

@@ -42,6 +42,7 @@ struct replica {
 	bool is_open;
 	uint64_t last_t, now, ops, ops_room;
 	uint64_t *bundle_of; /* op -> sequence, 0: not cut */
+	struct vector *known[DEVICES]; /* what each device is known to have applied */
 	struct shadows before;
 	struct told told;
 };

@@ -247,6 +247,38 @@ static void test_rng_below_reaches_all_and_no_more(void **state)
 	assert_true(rng_below(&r, UINT64_MAX) < UINT64_MAX);
 }
 
+/* Entry by entry the lesser and the greater, where an absent entry is 0 and never written. */
+static void test_vector_meet_and_join(void **state)
+{
+	struct rng r;
+
+	(void)state;
+	rng_init(&r, (const uint8_t[32]){7});
+	for (int k = 0; k < 500; k++) {
+		struct vector *v[2] = {NULL, NULL};
+		for (uint64_t n = rng_below(&r, 14); n > 0; n--) {
+			struct vector **to = &v[rng_below(&r, 2)], *old = *to;
+			*to = vector_with(old, 1 + rng_below(&r, 8), 1 + rng_below(&r, 3));
+			vector_unref(old);
+		}
+		struct vector *meet = vector_meet(v[0], v[1]), *join = vector_join(v[0], v[1]);
+		uint32_t met = 0, joined = 0;
+		for (uint64_t inc = 1; inc <= 8; inc++) {
+			uint64_t a = vector_get(v[0], inc), b = vector_get(v[1], inc);
+			assert_int_equal(vector_get(meet, inc), MIN(a, b));
+			assert_int_equal(vector_get(join, inc), MAX(a, b));
+			met += MIN(a, b) > 0;
+			joined += MAX(a, b) > 0;
+		}
+		assert_int_equal(meet->count, met);
+		assert_int_equal(join->count, joined);
+		vector_unref(meet);
+		vector_unref(join);
+		vector_unref(v[0]);
+		vector_unref(v[1]);
+	}
+}
+
 static void test_vector_with_puts_replaces_and_removes(void **state)
 {
 	struct vector *v = NULL;
@@ -374,6 +406,7 @@ int main(void)
 		cmocka_unit_test(test_rng_is_a_function_of_its_seed),
 		cmocka_unit_test(test_rng_below_reaches_all_and_no_more),
 		cmocka_unit_test(test_vector_with_puts_replaces_and_removes),
+		cmocka_unit_test(test_vector_meet_and_join),
 		cmocka_unit_test(test_vector_decode_is_strict),
 		cmocka_unit_test(test_errors_have_texts_and_a_trail),
 	};
