@@ -253,6 +253,31 @@ enum err content_open(struct content *c, struct event *ev)
 	return ERR_OK;
 }
 
+enum err content_open_version(struct content *c, const struct past_version *v, uint64_t *file)
+{
+	struct file *f = content_file_new(c, v->inode);
+
+	if (!f)
+		return fail(ERR_FULL);
+	enum err e = content_file_base(f, past_bytes(v), v->dot);
+	if (e) {
+		file_free(c, f);
+		return e;
+	}
+	f->stale = true; /* nobody else's opens share it */
+	f->opens = 1;
+	*file = f->no;
+	return ERR_OK;
+}
+
+bool content_is_written(struct content *c, struct inode_id inode)
+{
+	for (struct file *f = *content_bucket(c, inode); f; f = f->next_by_inode)
+		if (inode_equal(f->inode, inode) && (f->active || f->sealing))
+			return true;
+	return false;
+}
+
 #define FILE_BYTES_MAX INT64_MAX
 
 enum err content_write(struct content *c, struct step *s, struct event *ev)

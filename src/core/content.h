@@ -13,6 +13,7 @@
 
 #include "core/fetch.h"
 #include "core/mapping.h"
+#include "core/past.h"
 #include "core/work.h"
 
 #define CONTENT_QUIET_USEC (2u * 1000 * 1000) /* without writes: a version is cut */
@@ -35,6 +36,11 @@ enum err content_start(struct content *c, struct step *s) MUST_USE; /* cut what 
 
 enum err content_made(struct content *c, struct step *s, struct inode_id inode) MUST_USE;
 enum err content_open(struct content *c, struct event *ev) MUST_USE;
+/* A version as it is, to be read; released as any file.  ERR_FULL, ERR_NOMEM. */
+enum err content_open_version(struct content *c, const struct past_version *v,
+			      uint64_t *file) MUST_USE;
+/* Whether something is written into inode that is no version yet. */
+bool content_is_written(struct content *c, struct inode_id inode);
 enum err content_release(struct content *c, struct step *s, struct event *ev) MUST_USE;
 enum err content_write(struct content *c, struct step *s, struct event *ev) MUST_USE;
 enum err content_truncate(struct content *c, struct step *s, struct event *ev) MUST_USE;

@@ -48,7 +48,8 @@ enum event_kind {
 	EV_SETATTR, /* setattr; a size goes by EV_TRUNCATE */
 	EV_XATTR, /* xattr */
 	EV_RESOLVE, /* resolve */
-	EV_OPEN, /* open.{inode, write} -> open.file */
+	EV_RESTORE, /* restore.{dir, name, what} -> restore.inode; ERR_AGAIN: it is being written */
+	EV_OPEN, /* open.{inode, write, version} -> open.file */
 	EV_RELEASE, /* file.file: one EV_OPEN undone; the last writer's release cuts a version */
 	EV_WRITE, /* write: bytes already in the data log */
 	EV_TRUNCATE, /* truncate */
@@ -122,8 +123,16 @@ struct event {
 			bool all;
 		} resolve;
 		struct {
+			struct inode_id dir;
+			struct bytes name;
+			struct make what; /* files: content is that of the version */
+			struct inode_id inode; /* result */
+		} restore;
+		struct {
 			struct inode_id inode;
 			bool write;
+			struct dot version; /* {0, 0}: that which is shown; else that one, which
+					       may be past, to be read */
 			uint64_t file; /* result: a number never 0 */
 		} open;
 		struct {

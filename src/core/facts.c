@@ -43,11 +43,15 @@ static enum err absent(struct view *v, enum err e)
 	return v->bad ? v->bad : e;
 }
 
-static uint32_t default_mode(enum inode_type type)
+uint32_t facts_mode(const struct inode_row *i)
 {
-	if (type == TYPE_SYMLINK)
+	static const struct stamp never;
+
+	if (stamp_compare(i->mode_at, never))
+		return i->mode;
+	if (i->type == TYPE_SYMLINK)
 		return 0777;
-	return type == TYPE_DIR ? 0755 : 0644;
+	return i->type == TYPE_DIR ? 0755 : 0644;
 }
 
 static void stat_dir(struct view *v, struct view_attr *a, const struct inode_row *i)
@@ -88,7 +92,7 @@ enum err facts_stat(struct view *v, struct inode_id id, struct view_attr *ret)
 	if (!facts_inode(v, id, i, &head))
 		return absent(v, ERR_NOENT);
 	struct view_attr a = {.id = id, .type = i->type, .rdev = i->rdev, .target = i->target};
-	a.mode = stamp_compare(i->mode_at, never) ? i->mode : default_mode(i->type);
+	a.mode = facts_mode(i);
 	a.has_owner = stamp_compare(i->owner_at, never) != 0;
 	a.uid = i->uid;
 	a.gid = i->gid;

@@ -15,6 +15,8 @@ enum err facts_bases(struct view *v, struct inode_id id, struct dot *ret, uint32
 		     uint32_t *count) MUST_USE;
 enum err facts_version(struct view *v, struct inode_id id, struct dot dot,
 		       struct version *ret) MUST_USE;
+/* Permission bits: what was set, or what a type has otherwise. */
+uint32_t facts_mode(const struct inode_row *i);
 /* The inode whose registers hold id (itself, unless a copy), with the head it shows. */
 bool facts_inode(struct view *v, struct inode_id id, struct inode_row *ret, uint32_t *head);
 

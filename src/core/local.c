@@ -7,6 +7,7 @@
  */
 #include "core/local.h"
 #include "base/hash.h"
+#include "codec/manifest.h"
 #include "core/move.h"
 #include <stdlib.h>
 
@@ -282,6 +283,51 @@ enum err local_set(struct view *v, const struct emitter *e, struct inode_id inod
 	}
 	emit_attr(&op, inode, a);
 	return done(&op);
+}
+
+/* ---- history ---- */
+
+/* A version over what s shows now. */
+static void emit_version(struct op *op, const struct showing *s, const struct make *what)
+{
+	struct dot bases[RECORD_BASES_MAX];
+	struct record r = {.kind = REC_CONTENT, .inode = s->s.id};
+
+	r.content.content = what->content;
+	r.content.mtime_ns = what->mtime_ns;
+	r.content.bases = bases;
+	op->bad = local_edit(op->v, op->e, s->s.id);
+	if (pin_ok(op))
+		op->bad = facts_bases(op->v, s->s.id, bases, RECORD_BASES_MAX,
+				      &r.content.bases_count);
+	pin_emit(op, &r);
+}
+
+enum err local_restore(struct view *v, const struct emitter *e, struct inode_id dir,
+		       struct bytes name, const struct make *what, struct inode_id *ret)
+{
+	struct op op = pin_begin(v, e);
+	auto_showing s = {0};
+	struct view_attr a;
+
+	enum err bad = place_lookup(v, dir, name, &s);
+	if (bad == ERR_NOENT)
+		return local_make(v, e, dir, name, what, ret);
+	if (bad)
+		return bad;
+	if (s.s.type != what->type || (what->type != TYPE_FILE && what->type != TYPE_DIR))
+		return ERR_EXIST;
+	if (what->type == TYPE_FILE) {
+		bad = facts_stat(v, s.s.id, &a);
+		if (bad)
+			return bad;
+		if (!manifest_equal(a.content, what->content))
+			emit_version(&op, &s, what);
+	}
+	if (done(&op))
+		return op.bad;
+	*ret = s.s.id;
+	return ERR_OK;
 }
 
 /* ---- conflicts ---- */

@@ -42,6 +42,14 @@ enum err local_set(struct view *v, const struct emitter *e, struct inode_id inod
  * names hidden behind it.  Nothing to do for an ordinary file. */
 enum err local_edit(struct view *v, const struct emitter *e, struct inode_id inode) MUST_USE;
 
+/*
+ * Bring back what stood at a place.  Nothing there: as local_make().  A file there, and what is
+ * a file: a version with the old content over the one that is shown, the same inode; nothing is
+ * written if it has that content.  A directory for a directory: nothing to do.  Else ERR_EXIST.
+ */
+enum err local_restore(struct view *v, const struct emitter *e, struct inode_id dir,
+		       struct bytes name, const struct make *what, struct inode_id *ret) MUST_USE;
+
 /* End the conflict of the file at (dir, name): keep that of keep (a name in dir); all: keep all. */
 enum err local_resolve(struct view *v, const struct emitter *e, struct inode_id dir,
 		       struct bytes name, struct bytes keep, bool all) MUST_USE;

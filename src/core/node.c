@@ -51,7 +51,7 @@ static bool on_line(void *arg, struct where a, struct where b)
 }
 
 /* The roster's name of the device behind an incarnation; a number when there is none. */
-static void on_device(void *arg, uint64_t inc, char name[65])
+void node_device(void *arg, uint64_t inc, char name[65])
 {
 	struct node *n = arg;
 	const struct log_inc *i = log_find(n->log, inc);
@@ -153,7 +153,7 @@ enum err node_judge(void *arg, const struct bundle *b)
 
 static bool build(struct node *n)
 {
-	const struct view_hooks view = {n, on_where, on_line, on_device, on_changed, on_now};
+	const struct view_hooks view = {n, on_where, on_line, node_device, on_changed, on_now};
 	const struct outbox_hooks outbox = {n, on_unsealed};
 	const struct fetch_hooks fetch = {n, on_settled};
 
@@ -493,6 +493,7 @@ static enum err dispatch(struct node *n, struct event *ev)
 	case EV_SETATTR:
 	case EV_XATTR:
 	case EV_RESOLVE:
+	case EV_RESTORE:
 		return node_local(n, ev);
 	case EV_WRITE:
 	case EV_TRUNCATE:
@@ -500,7 +501,8 @@ static enum err dispatch(struct node *n, struct event *ev)
 	case EV_OPEN:
 		if (ev->open.write && !node_may_write(n))
 			return fail(ERR_ROFS);
-		return content_open(n->content, ev);
+		return ev->open.version.inc ? node_open_version(n, ev)
+					    : content_open(n->content, ev);
 	case EV_RELEASE:
 		return content_release(n->content, &n->step, ev);
 	case EV_READ:

@@ -114,6 +114,13 @@ struct node_member {
 	uint64_t fetched, served; /* bytes of pieces since start */
 };
 uint32_t node_members(struct node *n, struct node_member *ret, uint32_t max);
+/* Whether something is written into inode that is no version yet. */
+bool node_is_written(struct node *n, struct inode_id inode);
+/* The name of the device behind an incarnation, as conflict copies have it, and whether it is this
+ * one. */
+bool node_author(struct node *n, uint64_t inc, char name[MEMBER_NAME_MAX + 1]);
+/* How many bytes of contents that are known by their manifest are here; ERR_DAMAGED. */
+enum err node_local_bytes(struct node *n, struct bytes manifest, uint64_t *ret) MUST_USE;
 struct node_counts {
 	uint64_t inodes, bundles, waiting_bundles, records_held, works, bytes_unsealed;
 	uint64_t parked_reads, pieces, piece_bytes, conflicts;

@@ -43,12 +43,14 @@ struct node {
 
 /* node.c */
 bool node_may_write(struct node *n);
+void node_device(void *node, uint64_t inc, char name[65]); /* struct view_hooks */
 enum err node_begin(struct node *n) MUST_USE; /* once there are keys: an incarnation, and works */
 void node_refresh_keys(struct node *n);
 void node_saw_clocks(struct node *n, const struct bundle *b);
 enum err node_judge(void *node, const struct bundle *b) MUST_USE; /* struct log_judge */
 /* node_local.c: what programs on the mount do */
 enum err node_local(struct node *n, struct event *ev) MUST_USE;
+enum err node_open_version(struct node *n, struct event *ev) MUST_USE;
 enum err node_local_write(struct node *n, struct event *ev) MUST_USE;
 /* node_net.c: what other devices say, and the roster */
 enum err node_net(struct node *n, struct event *ev) MUST_USE;

@@ -78,6 +78,9 @@ static enum err local(struct node *n, struct event *ev)
 		return on_setattr(n, &em, ev);
 	case EV_XATTR:
 		return on_xattr(n, &em, ev);
+	case EV_RESTORE:
+		return local_restore(n->view, &em, ev->restore.dir, ev->restore.name,
+				     &ev->restore.what, &ev->restore.inode);
 	case EV_RESOLVE:
 		return local_resolve(n->view, &em, ev->resolve.dir, ev->resolve.name,
 				     ev->resolve.keep, ev->resolve.all);
@@ -87,10 +90,24 @@ static enum err local(struct node *n, struct event *ev)
 	}
 }
 
+/*
+ * A version is on its way: its dot is given, or it will stand on what is shown now.  One that is
+ * put over the file meanwhile would count as having seen it.
+ */
+static bool is_written(struct node *n, const struct event *ev)
+{
+	struct shown s;
+
+	return view_lookup(n->view, ev->restore.dir, ev->restore.name, &s) == ERR_OK &&
+	       content_is_written(n->content, s.id);
+}
+
 enum err node_local(struct node *n, struct event *ev)
 {
 	if (!node_may_write(n))
 		return fail(ERR_ROFS);
+	if (ev->kind == EV_RESTORE && is_written(n, ev))
+		return ERR_AGAIN;
 	outbox_begin(n->outbox, &n->step);
 	enum err e = local(n, ev);
 	enum err e2 = outbox_end(n->outbox);
@@ -98,6 +115,21 @@ enum err node_local(struct node *n, struct event *ev)
 	if (!e && ev->kind == EV_MAKE && ev->make.what.type == TYPE_FILE &&
 	    !ev->make.what.content.len)
 		e = content_made(n->content, &n->step, ev->make.inode);
+	return e;
+}
+
+/* EV_OPEN of a version that is named, past ones too. */
+enum err node_open_version(struct node *n, struct event *ev)
+{
+	struct past_version v;
+
+	if (ev->open.write)
+		return fail(ERR_INVAL);
+	enum err e = past_content(n->view, ev->open.inode, ev->open.version, &v);
+	if (e)
+		return e;
+	e = content_open_version(n->content, &v, &ev->open.file);
+	past_version_fini(&v);
 	return e;
 }
 

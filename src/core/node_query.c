@@ -119,6 +119,19 @@ uint32_t node_members(struct node *n, struct node_member *ret, uint32_t max)
 	return count;
 }
 
+bool node_is_written(struct node *n, struct inode_id inode)
+{
+	return content_is_written(n->content, inode);
+}
+
+bool node_author(struct node *n, uint64_t inc, char name[MEMBER_NAME_MAX + 1])
+{
+	const struct log_inc *i = log_find(n->log, inc);
+
+	node_device(n, inc, name);
+	return i && memcmp(&i->device, &n->config.device.pub, sizeof(i->device)) == 0;
+}
+
 /* ---- figures ---- */
 
 static bool count_conflict(void *arg, enum conflict_kind kind, const struct shown *s)
@@ -149,7 +162,6 @@ void node_counts(struct node *n, struct node_counts *ret)
 enum err node_residency(struct node *n, struct inode_id inode, uint64_t *local, uint64_t *size)
 {
 	struct node_stat st;
-	struct manifest m;
 	enum err e = content_stat(n->content, inode, 0, &st);
 
 	if (e)
@@ -160,8 +172,14 @@ enum err node_residency(struct node *n, struct inode_id inode, uint64_t *local, 
 		*local = st.size;
 		return ERR_OK;
 	}
-	e = manifest_decode(st.a.content, &m);
-	return e ? fail(ERR_DAMAGED) : mapping_local(n->kv, &m, local);
+	return node_local_bytes(n, st.a.content, local);
+}
+
+enum err node_local_bytes(struct node *n, struct bytes manifest, uint64_t *ret)
+{
+	struct manifest m;
+
+	return manifest_decode(manifest, &m) ? fail(ERR_DAMAGED) : mapping_local(n->kv, &m, ret);
 }
 
 bool node_last_failure(struct node *n, struct inode_id inode, enum err *e, int64_t *wall_ms)

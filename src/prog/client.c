@@ -245,3 +245,61 @@ enum exits client_stop(const struct paths *p)
 	ctl_close(&c);
 	return x;
 }
+
+/* ---- paths ---- */
+
+enum exits client_absolute(const char *dir, char ret[PATHS_MAX])
+{
+	char parent[PATHS_MAX], real[PATH_MAX];
+	size_t len = strlen(dir);
+
+	while (len > 1 && dir[len - 1] == '/')
+		len--;
+	if (len == 0 || len >= sizeof(parent))
+		return client_fail(EXIT_USAGE, "\"%s\" is not a path", dir);
+	memcpy(parent, dir, len);
+	parent[len] = 0;
+	char *slash = strrchr(parent, '/');
+	const char *last = slash ? slash + 1 : parent;
+
+	if (strcmp(last, "..") == 0 || strcmp(last, ".") == 0 || !*last) {
+		if (!realpath(parent, real))
+			return client_fail(EXIT_NO_SUCH, "%s: %s", dir, strerror(errno));
+		(void)snprintf(ret, PATHS_MAX, "%.*s", PATHS_MAX - 1, real);
+		return EXIT_DONE;
+	}
+	char name[PATHS_MAX];
+
+	(void)snprintf(name, sizeof(name), "%s", last);
+	if (slash)
+		slash[slash == parent] = 0;
+	if (!realpath(slash ? parent : ".", real))
+		return client_fail(EXIT_NO_SUCH, "%s: %s", slash ? parent : ".", strerror(errno));
+	int n = snprintf(ret, PATHS_MAX, "%s/%s", strcmp(real, "/") == 0 ? "" : real, name);
+
+	return n < PATHS_MAX ? EXIT_DONE : client_fail(EXIT_USAGE, "%s: too long", dir);
+}
+
+bool client_is_utf8(const char *s)
+{
+	json_t *j = json_string(s);
+	bool ok = j != NULL;
+
+	json_decref(j);
+	return ok;
+}
+
+json_t *client_path(json_t *o, const char *key, const char *path)
+{
+	char hex[2 * PATHS_MAX + 1], key_hex[32];
+
+	if (client_is_utf8(path)) {
+		(void)json_object_set_new(o, key, json_string(path));
+		return o;
+	}
+	for (size_t i = 0; i < strlen(path) && i < PATHS_MAX; i++)
+		(void)snprintf(hex + 2 * i, 3, "%02x", (unsigned char)path[i]);
+	(void)snprintf(key_hex, sizeof(key_hex), "%s_hex", key);
+	(void)json_object_set_new(o, key_hex, json_string(hex));
+	return o;
+}

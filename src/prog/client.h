@@ -27,4 +27,11 @@ enum exits client_become(void);
 /* End the daemon and wait until it is gone. */
 enum exits client_stop(const struct paths *p);
 
+/* dir as an absolute path without following its last part, which may not exist. */
+enum exits client_absolute(const char *dir, char ret[PATHS_MAX]);
+bool client_is_utf8(const char *s);
+/* Put a path into a request.  Names on a disk are bytes, JSON is text: one that is not goes as hex,
+ * as key_hex.  Returns o. */
+json_t *client_path(json_t *o, const char *key, const char *path);
+
 #endif

@@ -11,6 +11,7 @@
 #include "prog/client.h"
 #include "prog/device.h"
 #include "prog/show.h"
+#include "prog/undo.h"
 #include "sys/conf.h"
 #include "sys/fdio.h"
 #include "sys/rand.h"
@@ -26,7 +27,7 @@ struct command {
 	enum exits (*run)(const struct command *c, char **args, int count);
 };
 struct options { /* given to the command at hand */
-	const char *name, *listen, *role, *expires;
+	const char *name, *listen, *role, *expires, *at, *to;
 	bool print, json, lazy;
 };
 static struct options given;
@@ -37,39 +38,6 @@ static enum exits usage(const struct command *c)
 }
 
 /* ---- directories ---- */
-
-/* dir as an absolute path without following its last part, which may not exist. */
-static enum exits absolute(const char *dir, char ret[PATHS_MAX])
-{
-	char parent[PATHS_MAX], real[PATH_MAX];
-	size_t len = strlen(dir);
-
-	while (len > 1 && dir[len - 1] == '/')
-		len--;
-	if (len == 0 || len >= sizeof(parent))
-		return client_fail(EXIT_USAGE, "\"%s\" is not a path", dir);
-	memcpy(parent, dir, len);
-	parent[len] = 0;
-	char *slash = strrchr(parent, '/');
-	const char *last = slash ? slash + 1 : parent;
-
-	if (strcmp(last, "..") == 0 || strcmp(last, ".") == 0 || !*last) {
-		if (!realpath(parent, real))
-			return client_fail(EXIT_NO_SUCH, "%s: %s", dir, strerror(errno));
-		(void)snprintf(ret, PATHS_MAX, "%.*s", PATHS_MAX - 1, real);
-		return EXIT_DONE;
-	}
-	char name[PATHS_MAX];
-
-	(void)snprintf(name, sizeof(name), "%s", last);
-	if (slash)
-		slash[slash == parent] = 0;
-	if (!realpath(slash ? parent : ".", real))
-		return client_fail(EXIT_NO_SUCH, "%s: %s", slash ? parent : ".", strerror(errno));
-	int n = snprintf(ret, PATHS_MAX, "%s/%s", strcmp(real, "/") == 0 ? "" : real, name);
-
-	return n < PATHS_MAX ? EXIT_DONE : client_fail(EXIT_USAGE, "%s: too long", dir);
-}
 
 /* What was made for a folder that did not come about leaves nothing behind. */
 static void unmake(const char *dir, bool made)
@@ -105,24 +73,15 @@ static enum exits mount_point(const char *dir, bool *made)
 	return EXIT_DONE;
 }
 
-static bool is_utf8(const char *s)
-{
-	json_t *j = json_string(s);
-	bool ok = j != NULL;
-
-	json_decref(j);
-	return ok;
-}
-
 /* Whether dir can be mounted on, before anything is done that would have to be undone. */
 static enum exits prepare(const char *arg, char dir[PATHS_MAX], bool *made)
 {
 	const struct mount_options o = {.allow_other = false};
 	char text[512];
-	enum exits x = absolute(arg, dir);
+	enum exits x = client_absolute(arg, dir);
 
 	*made = false;
-	if (!x && !is_utf8(dir))
+	if (!x && !client_is_utf8(dir))
 		x = client_fail(EXIT_USAGE, "%s is not UTF-8: choose another directory", dir);
 	if (!x && mount_check_system(&o, text, sizeof(text)))
 		x = client_fail(EXIT_FAILED, "%s", text);
@@ -213,7 +172,7 @@ static enum exits run_mount(const struct command *cmd, char **args, int count)
 static enum exits run_umount(const struct command *cmd, char **args, int count)
 {
 	char dir[PATHS_MAX], text[512];
-	enum exits x = absolute(args[0], dir);
+	enum exits x = client_absolute(args[0], dir);
 
 	(void)cmd, (void)count;
 	if (x)
@@ -377,19 +336,6 @@ static enum exits ask_and_show(const char *method, json_t *parameters,
 	return x;
 }
 
-/* Names on a disk are bytes, JSON is text: a path that is not is sent in hex. */
-static json_t *path_asked(const char *path)
-{
-	char hex[2 * PATHS_MAX + 1];
-
-	if (is_utf8(path))
-		return json_pack("{s:s}", "path", path);
-	for (size_t i = 0; i <= strlen(path); i++)
-		(void)snprintf(hex + 2 * i, 3, "%02x", (unsigned char)path[i]);
-	hex[2 * strlen(path)] = 0;
-	return json_pack("{s:s}", "path_hex", hex);
-}
-
 static enum exits run_status(const struct command *cmd, char **args, int count)
 {
 	char path[PATHS_MAX];
@@ -398,8 +344,8 @@ static enum exits run_status(const struct command *cmd, char **args, int count)
 	(void)cmd;
 	if (count == 0)
 		return ask_and_show("status", NULL, show_status);
-	x = absolute(args[0], path);
-	return x ? x : ask_and_show("status", path_asked(path), show_path);
+	x = client_absolute(args[0], path);
+	return x ? x : ask_and_show("status", client_path(json_object(), "path", path), show_path);
 }
 
 static enum exits run_peers(const struct command *cmd, char **args, int count)
@@ -412,6 +358,20 @@ static enum exits run_conflicts(const struct command *cmd, char **args, int coun
 {
 	(void)cmd, (void)args, (void)count;
 	return ask_and_show("conflicts", NULL, show_conflicts);
+}
+
+/* ---- history ---- */
+
+static enum exits run_versions(const struct command *cmd, char **args, int count)
+{
+	(void)cmd, (void)count;
+	return undo_versions(args[0], given.json);
+}
+
+static enum exits run_restore(const struct command *cmd, char **args, int count)
+{
+	(void)cmd, (void)count;
+	return undo_restore(args[0], given.at, given.to, given.json);
 }
 
 /* ---- the device ---- */
@@ -543,6 +503,14 @@ static const struct command commands[] = {
 	 run_status},
 	{"peers", "[--json]", "The members of each folder and who is connected.", 0, 0, run_peers},
 	{"conflicts", "[--json]", "What was changed in two places at once.", 0, 0, run_conflicts},
+	{"versions", "PATH [--json]",
+	 "Contents that PATH had; of a folder: what was removed from it or moved away.", 1, 1,
+	 run_versions},
+	{"restore", "PATH [--at TIME] [--to DIR] [--json]",
+	 "Bring back the contents before the present ones, or what was removed.\n"
+	 "TIME: 2h, 3d (ago), or \"2026-11-25 14:03\"; a folder is restored with all below it.\n"
+	 "DIR: put it there, in the folder or outside it, and leave PATH alone.",
+	 1, 1, run_restore},
 	{"daemon", "start|stop|run", "Start or end the daemon; run: stay in the foreground.", 1, 1,
 	 run_daemon},
 	{"config", "get KEY | set KEY VALUE | check", "Read, change or check peerfs.conf(5).", 1, 3,
@@ -557,6 +525,13 @@ static const struct command *command_of(const char *name)
 		if (strcmp(commands[i].name, name) == 0)
 			return &commands[i];
 	return NULL;
+}
+
+/* Paths below a mount are bytes; all else must be UTF-8, for it goes into JSON as it is. */
+static bool takes_bytes(const struct command *c)
+{
+	return c->run == run_status || c->run == run_umount || c->run == run_versions ||
+	       c->run == run_restore;
 }
 
 static enum exits run_help(const struct command *cmd, char **args, int count)
@@ -583,6 +558,8 @@ static bool parse(int argc, char **argv)
 	static const struct option options[] = {{"name", required_argument, NULL, 'n'},
 						{"listen", required_argument, NULL, 'l'},
 						{"role", required_argument, NULL, 'r'},
+						{"at", required_argument, NULL, 'a'},
+						{"to", required_argument, NULL, 't'},
 						{"expires", required_argument, NULL, 'e'},
 						{"print", no_argument, NULL, 'p'},
 						{"json", no_argument, NULL, 'j'},
@@ -598,6 +575,10 @@ static bool parse(int argc, char **argv)
 			given.listen = optarg;
 		else if (o == 'r')
 			given.role = optarg;
+		else if (o == 'a')
+			given.at = optarg;
+		else if (o == 't')
+			given.to = optarg;
 		else if (o == 'e')
 			given.expires = optarg;
 		else if (o == 'p')
@@ -636,7 +617,7 @@ int main(int argc, char **argv)
 	if (count < c->least || count > c->most)
 		return (int)usage(c);
 	for (int i = 2; i < argc; i++)
-		if (c->run != run_status && c->run != run_umount && !is_utf8(argv[i]))
+		if (!takes_bytes(c) && !client_is_utf8(argv[i]))
 			return (int)client_fail(EXIT_USAGE, "\"%s\" is not UTF-8", argv[i]);
 	report_level(REPORT_WARN);
 	return (int)c->run(c, argv + 1 + optind, count);

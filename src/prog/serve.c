@@ -6,6 +6,7 @@
  * checked here; what is behind trusts it.
  */
 #include "prog/serve.h"
+#include "prog/regain.h"
 #include "prog/tell.h"
 #include <stdlib.h>
 #include <unistd.h>
@@ -45,17 +46,77 @@ static bool bytes_of_hex(const char *hex, char ret[PATHS_MAX])
 	return true;
 }
 
+/* A path by the name key, or key_hex; NULL: it is not given, or is none. */
+static const char *path_in(const struct asked *a, const char *key, char room[PATHS_MAX])
+{
+	char key_hex[32];
+	const char *path = text_in(a, key);
+
+	(void)snprintf(key_hex, sizeof(key_hex), "%s_hex", key);
+	const char *hex = text_in(a, key_hex);
+
+	if (hex)
+		return bytes_of_hex(hex, room) ? room : NULL;
+	return path && strlen(path) < PATHS_MAX ? path : NULL;
+}
+
+static uint64_t moment_in(const struct asked *a)
+{
+	json_int_t at = json_integer_value(json_object_get(a->parameters, "at"));
+
+	return at > 0 ? (uint64_t)at : 0;
+}
+
 static enum exits on_status(struct asked *a)
 {
-	const char *path = text_in(a, "path"), *hex = text_in(a, "path_hex");
-	char bytes[PATHS_MAX];
+	char room[PATHS_MAX];
+	const char *path = path_in(a, "path", room);
 
-	if (hex && !bytes_of_hex(hex, bytes))
+	if (path)
+		return tell_path(a->d, path, &a->result, &a->say);
+	if (json_object_get(a->parameters, "path") || json_object_get(a->parameters, "path_hex"))
 		return lacking(a, "path");
-	if (path || hex)
-		return tell_path(a->d, hex ? bytes : path, &a->result, &a->say);
 	a->result = tell_status(a->d);
 	return EXIT_DONE;
+}
+
+/* ---- history ---- */
+
+static enum exits on_versions(struct asked *a)
+{
+	char room[PATHS_MAX];
+	const char *path = path_in(a, "path", room);
+
+	return path ? recall_versions(a->d, path, &a->result, &a->say) : lacking(a, "path");
+}
+
+static enum exits on_past(struct asked *a)
+{
+	char room[PATHS_MAX], after[PATHS_MAX];
+	const struct recall_page p = {path_in(a, "path", room), path_in(a, "after", after),
+				      moment_in(a)};
+
+	return p.path ? recall_entry(a->d, &p, &a->result, &a->say) : lacking(a, "path");
+}
+
+static enum exits on_past_read(struct asked *a)
+{
+	char room[PATHS_MAX];
+	struct regain_version v = {.path = path_in(a, "path", room)};
+
+	if (!v.path || a->fd < 0 ||
+	    !recall_parse_id(text_in(a, "inode"), &v.inode.inc, &v.inode.op) ||
+	    !recall_parse_id(text_in(a, "version"), &v.dot.inc, &v.dot.op))
+		return lacking(a, !v.path ? "path" : a->fd < 0 ? "descriptor" : "version");
+	return regain_read(a->d, &v, a->fd, &a->say);
+}
+
+static enum exits on_restore(struct asked *a)
+{
+	char room[PATHS_MAX], to[PATHS_MAX];
+	const struct regain_ask r = {path_in(a, "path", room), path_in(a, "to", to), moment_in(a)};
+
+	return r.path ? regain_restore(a->d, &r, &a->result, &a->say) : lacking(a, "path");
 }
 
 static enum exits on_peers(struct asked *a)
@@ -154,9 +215,11 @@ static const struct {
 	const char *method;
 	enum exits (*run)(struct asked *a);
 } methods[] = {
-	{"status", on_status}, {"peers", on_peers},   {"conflicts", on_conflicts},
-	{"folder", on_folder}, {"create", on_create}, {"invite", on_invite},
-	{"join", on_join},     {"mount", on_mount},   {"stop", on_stop},
+	{"status", on_status},     {"peers", on_peers},   {"conflicts", on_conflicts},
+	{"folder", on_folder},     {"create", on_create}, {"invite", on_invite},
+	{"join", on_join},         {"mount", on_mount},   {"stop", on_stop},
+	{"versions", on_versions}, {"past", on_past},     {"past_read", on_past_read},
+	{"restore", on_restore},
 };
 
 json_t *serve_answer(void *arg, const char *method, json_t *parameters, int take_fd)

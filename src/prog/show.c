@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#define TIME_TEXT 32
+
 static uint64_t number(const json_t *o, const char *key)
 {
 	json_int_t n = json_integer_value(json_object_get(o, key));
@@ -52,6 +54,18 @@ static void put_bytes(uint64_t n)
 		unit++;
 	}
 	(void)printf("%" PRIu64 ".%" PRIu64 " %s", tenths / 10, tenths % 10, units[unit]);
+}
+
+/* Local time, as "peerfs restore --at" takes it. */
+static void time_text(uint64_t ms, char ret[TIME_TEXT])
+{
+	time_t t = (time_t)(ms / 1000);
+	char text[TIME_TEXT] = "";
+	struct tm tm;
+
+	if (localtime_r(&t, &tm))
+		(void)strftime(text, sizeof(text), "%F %T", &tm);
+	(void)snprintf(ret, TIME_TEXT, "%.27s.%03u", text, (unsigned)(ms % 1000));
 }
 
 void show_json(const json_t *o)
@@ -113,7 +127,7 @@ void show_status(const json_t *o)
 
 void show_path(const json_t *o)
 {
-	char when[32] = "";
+	char when[TIME_TEXT];
 
 	put(text(o, "path"));
 	(void)printf(": %s, %s", text(o, "type"), text(o, "state"));
@@ -131,11 +145,7 @@ void show_path(const json_t *o)
 		(void)puts("  in conflict: peerfs conflicts lists the copies");
 	if (!text(o, "last_failure")[0])
 		return;
-	time_t t = (time_t)(number(o, "last_failure_ms") / 1000);
-	struct tm tm;
-
-	if (localtime_r(&t, &tm))
-		(void)strftime(when, sizeof(when), "%F %T", &tm);
+	time_text(number(o, "last_failure_ms"), when);
 	(void)printf("  the last read failed at %s: %s\n", when, text(o, "last_failure"));
 }
 
@@ -199,4 +209,74 @@ void show_conflicts(const json_t *o)
 	}
 	if (i == 0)
 		(void)puts("no conflicts");
+}
+
+static void show_version(const json_t *v)
+{
+	char when[TIME_TEXT];
+	const char *state = text(v, "state");
+
+	time_text(number(v, "time_ms"), when);
+	(void)printf("%s  ", when);
+	put(text(v, "device"));
+	(void)fputs(", ", stdout);
+	put_bytes(number(v, "size"));
+	if (number(v, "local") < number(v, "size"))
+		(void)fputs(", contents elsewhere", stdout);
+	(void)printf(", %s", strcmp(state, "copy") == 0 ? "conflict copy" : state);
+	if (number(v, "until_ms")) {
+		time_text(number(v, "until_ms"), when);
+		(void)printf(" %s", when);
+	}
+	if (text(v, "by")[0]) {
+		(void)fputs(" by ", stdout);
+		put(text(v, "by"));
+	}
+	(void)putchar('\n');
+}
+
+static void show_ended(const json_t *x)
+{
+	char when[TIME_TEXT];
+
+	time_text(number(x, "until_ms"), when);
+	(void)printf("%s  %s by ", when, text(x, "state"));
+	put(text(x, "by"));
+	(void)printf(", %s: ", text(x, "type"));
+	put(text(x, "name"));
+	if (text(x, "now")[0]) {
+		(void)fputs(", now ", stdout);
+		put(text(x, "now"));
+	}
+	(void)putchar('\n');
+}
+
+void show_versions(const json_t *o)
+{
+	const json_t *x;
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "versions"), i, x) show_version(x);
+	json_array_foreach(json_object_get(o, "ended"), i, x) show_ended(x);
+	if (i == 0 && json_object_get(o, "ended"))
+		(void)puts("nothing was removed or moved away here");
+}
+
+void show_restored(const char *path, const json_t *o)
+{
+	char when[TIME_TEXT];
+
+	time_text(number(o, "time_ms"), when);
+	if (!number(o, "restored")) {
+		put(path);
+		(void)printf(" is as it was at %s: nothing to restore\n", when);
+		return;
+	}
+	(void)fputs("restored ", stdout);
+	put(path);
+	(void)printf(" as of %s", when);
+	if (number(o, "restored") + number(o, "unchanged") > 1)
+		(void)printf(": %" PRIu64 " entries, %" PRIu64 " were there", number(o, "restored"),
+			     number(o, "unchanged"));
+	(void)putchar('\n');
 }

@@ -320,8 +320,8 @@ json_t *tell_conflicts(struct daemon *d)
 
 /* ---- one path ---- */
 
-/* The folder whose mount holds path; *rest: what follows the mount point. */
-static struct folder *folder_at(struct daemon *d, const char *path, const char **rest)
+struct folder *tell_folder_at(struct daemon *d, const char *path, const char **rest,
+			      struct folders_say *say)
 {
 	char dir[PATHS_MAX], remembered[PATHS_MAX];
 	struct folder *f;
@@ -336,6 +336,8 @@ static struct folder *folder_at(struct daemon *d, const char *path, const char *
 		}
 		loop_put(d->loop, f);
 	}
+	(void)snprintf(say->text, sizeof(say->text),
+		       "%s is in no folder that is mounted here: peerfs status lists them", path);
 	return NULL;
 }
 
@@ -402,7 +404,7 @@ static const char *state_of(const struct about *a)
 	return a->local == 0 ? "remote" : "partial";
 }
 
-static const char *type_of(enum inode_type t)
+const char *tell_type(enum inode_type t)
 {
 	static const char *const names[] = {"",     "file",   "dir",  "symlink",
 					    "fifo", "socket", "char", "block"};
@@ -413,22 +415,18 @@ static const char *type_of(enum inode_type t)
 enum exits tell_path(struct daemon *d, const char *path, json_t **ret, struct folders_say *say)
 {
 	const char *rest;
-	struct folder *f = folder_at(d, path, &rest);
+	struct folder *f = tell_folder_at(d, path, &rest, say);
 	struct about a;
 
-	if (!f) {
-		(void)snprintf(say->text, sizeof(say->text),
-			       "%s is in no folder that is mounted here: peerfs status lists them",
-			       path);
+	if (!f)
 		return EXIT_NO_SUCH;
-	}
 	enum err e = about(f, rest, &a);
 	json_t *o = json_object();
 
 	if (!e) {
 		(void)json_object_set_new(o, "path", tell_text(path));
 		(void)json_object_set_new(o, "folder", tell_text(f->name));
-		(void)json_object_set_new(o, "type", json_string(type_of(a.s.type)));
+		(void)json_object_set_new(o, "type", json_string(tell_type(a.s.type)));
 		(void)json_object_set_new(o, "state", json_string(state_of(&a)));
 		(void)json_object_set_new(o, "size", number(a.size));
 		(void)json_object_set_new(o, "local", number(a.local));

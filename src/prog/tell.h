@@ -14,6 +14,11 @@ json_t *tell_peers(struct daemon *d);
 json_t *tell_conflicts(struct daemon *d);
 /* Of a path, absolute, below a mount.  EXIT_NO_SUCH and say. */
 enum exits tell_path(struct daemon *d, const char *path, json_t **ret, struct folders_say *say);
+/* The folder whose mount holds path, an absolute one, and one user more; *rest: what follows the
+ * mount point.  NULL and say. */
+struct folder *tell_folder_at(struct daemon *d, const char *path, const char **rest,
+			      struct folders_say *say);
+const char *tell_type(enum inode_type t); /* "file", "dir", ... */
 /* Of one folder: name, where it is mounted, where it was; NULL: no such folder. */
 json_t *tell_folder(struct daemon *d, const char *name);
 

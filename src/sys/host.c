@@ -56,6 +56,7 @@ static size_t room_for(const struct event *ev)
 	case EV_LINK:
 	case EV_WRITE:
 	case EV_TRUNCATE:
+	case EV_RESTORE:
 		return ROOM_WRITE;
 	case EV_XATTR:
 		return ROOM_WRITE + ev->xattr.value.len;
