@@ -7,6 +7,7 @@ not hear is dropped by nftables at its own input, so that each direction is cut 
 
 import json
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -179,8 +180,13 @@ class Node:
         """As a crash: the mount is left behind, dead."""
         if not alive(self.pid):
             raise AssertionError(f"{self.name}'s daemon had ended by itself")
-        os.kill(self.pid, signal.SIGKILL)
-        eventually(lambda: not alive(self.pid), 30, f"the end of {self.name}'s daemon")
+        handle = os.pidfd_open(self.pid)
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+            if not select.select([handle], [], [], 30)[0]:  # all of its threads are gone
+                raise AssertionError(f"{self.name}'s daemon does not die")
+        finally:
+            os.close(handle)
         self.gone()
 
     def stop(self):

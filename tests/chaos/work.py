@@ -177,7 +177,8 @@ class Worker:
         """A segment that nobody has written before."""
         self.made += 1
         if length is None:
-            length = self.random.choice((100, 700, 1500, 5000, 20000, 70000, 200000))
+            sizes = (100, 700, 1500, 5000, 20000, 70000, 200000, 3000000)
+            length = self.random.choices(sizes, (4, 4, 4, 4, 4, 4, 4, 1))[0]
             length += self.random.randrange(50)
         return (f"{self.node}.p{self.process}.{self.made}", max(length, HEADER_MAX))
 
