@@ -171,9 +171,15 @@ class Shared:
                 "devices": [{"deviceID": d.id} for d in devices]})
 
     def seed(self, name, number):
-        """The same files on both sides, found equal: making them one by one takes minutes."""
-        make_files(self.here / name, number)
-        shutil.copytree(self.here / name, self.there / name)
+        """The same files on both sides, found equal: making them one by one takes minutes.
+
+        They are made elsewhere and appear at once, before a watcher could carry them over.
+        """
+        made = [path.parent / f"{path.name}.seed" for path in (self.here, self.there)]
+        make_files(made[0], number)
+        shutil.copytree(*made)
+        for source, path in zip(made, (self.here, self.there)):
+            os.rename(source, path / name)
         for device in self.devices:
             device.ask("POST", f"db/scan?folder={self.name}")
 

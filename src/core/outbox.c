@@ -404,24 +404,21 @@ static void release(struct outbox *o)
 		o->items[k].taken = false;
 }
 
-/* The entries of vec that differ from those of prev; LOG_DELTA_GONE for what prev alone has. */
+/* The entries of vec that differ from those of prev; LOG_DELTA_GONE for what prev alone has.  Never
+ * vec itself: what an action holds is freed without the lock under which references are counted. */
 static struct vector *delta_of(const struct vector *prev, const struct vector *vec)
 {
-	struct vector *d = vector_ref(vec);
-	bool mine = false; /* d is a copy that differs */
+	struct vector *d = vector_new(vec ? vec->at : NULL, vec ? vec->count : 0);
 
-	for (uint32_t k = 0; prev && k < prev->count; k++) {
+	for (uint32_t k = 0; d && prev && k < prev->count; k++) {
 		uint64_t inc = prev->at[k].inc, seq = vector_get(vec, inc);
 		if (seq && seq != prev->at[k].seq)
 			continue;
 		struct vector *n = vector_with(d, inc, seq ? 0 : LOG_DELTA_GONE);
 		vector_unref(d);
-		if (!n)
-			return NULL;
 		d = n;
-		mine = true;
 	}
-	return d || mine ? d : vector_new(NULL, 0);
+	return d;
 }
 
 static enum err start_bundle(struct outbox *o, struct step *s, const struct outbox_policy *p)

@@ -25,7 +25,7 @@
 #define READAHEAD (1u << 20)
 
 struct mount_session {
-	uint64_t init_unique; /* of the INIT request; 0: answered */
+	_Atomic uint64_t init_unique; /* of the INIT request; 0: answered */
 	uint32_t init_flags; /* that the kernel offered */
 	void (*gone)(void *arg, struct mount *m);
 	void *gone_arg;

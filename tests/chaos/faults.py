@@ -124,8 +124,8 @@ class Faults:
         if k in self.net.down:
             return False
         self.say(f"n{k}'s cable is out for {seconds:.1f} s")
-        self.net.cable(k, False)
-        self.later(seconds, lambda: self.net.cable(k, True))
+        self.net.pull(k)
+        self.later(seconds, lambda: self.net.plug_in(k))
         return True
 
     # ---- devices ----

@@ -10,7 +10,6 @@ import os
 import select
 import signal
 import subprocess
-import threading
 import time
 
 PEERFS = os.path.abspath(os.environ.get("PEERFS", "peerfs"))
@@ -47,7 +46,11 @@ def eventually(check, seconds, what):
 
 
 class Net:
-    """The links between devices, which of them are cut, and when they were: history."""
+    """The links between devices, which of them are cut, and when they were: history.
+
+    A link counts as open from before it opens until after it is cut, so that nothing ever gets
+    through that the history denies.
+    """
 
     def __init__(self, number):
         self.number = number
@@ -61,10 +64,10 @@ class Net:
         run("ip", "link", "add", "br0", "type", "bridge")
         run("ip", "link", "set", "br0", "up")
         for k in range(number):
-            self.plug(k)
+            self.make(k)
         self.note()
 
-    def plug(self, k):
+    def make(self, k):
         run("ip", "netns", "add", f"n{k}")
         run("ip", "link", "add", f"v{k}", "type", "veth", "peer", "name", "eth0", "netns", f"n{k}")
         run("ip", "link", "set", f"v{k}", "master", "br0", "up")
@@ -100,27 +103,40 @@ class Net:
 
     def mend(self, pairs):
         self.deaf -= set(pairs)
+        self.note()
         for k in sorted({b for _, b in pairs}):
             self.apply(k)
-        self.note()
 
     def lose(self, k, percent):
         self.loss[k] = percent
         self.apply(k)
 
-    def cable(self, k, up):
-        run("ip", "link", "set", f"v{k}", "up" if up else "down")
-        (self.down.discard if up else self.down.add)(k)
+    def pull(self, k):
+        run("ip", "link", "set", f"v{k}", "down")
+        self.down.add(k)
+        self.note()
+
+    def plug_in(self, k):
+        self.down.discard(k)
+        self.note()
+        run("ip", "link", "set", f"v{k}", "up")
+
+    def leave(self, k):
+        self.away.add(k)
+        self.note()
+
+    def come(self, k):
+        self.away.discard(k)
         self.note()
 
     def heal(self):
         self.deaf.clear()
+        self.note()
         self.loss = [0] * self.number
         for k in range(self.number):
             self.apply(k)
             if k in self.down:
-                self.cable(k, True)
-        self.note()
+                self.plug_in(k)
 
     def note(self):
         gone = self.down | self.away
@@ -139,8 +155,6 @@ class Node:
         self.dir = os.path.join(scratch, "mnt-" + self.name)
         self.log = os.path.join(self.home, "data", "daemon.log")
         self.pid = 0  # of the daemon; 0: it does not run
-        self.stopped = False  # by SIGSTOP
-        self.lock = threading.Lock()
         self.cli("init", "--name", self.name, "--listen", f"{net.address(k)}:{PORT}")
         self.cli("config", "set", f"folder.{FOLDER}.read_timeout", str(READ_TIMEOUT))
 
@@ -163,18 +177,16 @@ class Node:
 
     def running(self):
         self.pid = self.status()["pid"]
-        self.net.away.discard(self.k)
-        self.net.note()
 
     def start(self):
         """The daemon, and the mount where it was; a dead one is taken away by the command."""
+        self.net.come(self.k)
         self.cli("mount", FOLDER)
         self.running()
 
     def gone(self):
-        self.pid, self.stopped = 0, False
-        self.net.away.add(self.k)
-        self.net.note()
+        self.pid = 0
+        self.net.leave(self.k)
 
     def kill(self):
         """As a crash: the mount is left behind, dead."""
@@ -197,15 +209,11 @@ class Node:
 
     def freeze(self):
         os.kill(self.pid, signal.SIGSTOP)
-        self.stopped = True
-        self.net.away.add(self.k)
-        self.net.note()
+        self.net.leave(self.k)
 
     def thaw(self):
+        self.net.come(self.k)
         os.kill(self.pid, signal.SIGCONT)
-        self.stopped = False
-        self.net.away.discard(self.k)
-        self.net.note()
 
     def rest(self):
         """Whether nothing of it is on its way."""

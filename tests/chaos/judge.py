@@ -5,7 +5,7 @@ A segment that was acknowledged is either in the final tree, or somebody did awa
 of the ledger that had seen it.  Between the look of whoever removes or replaces a file and the act
 itself another device's version may arrive; what can have gone that way, and only that, is counted as
 not to be judged: the act's device could hear the writer's during that time, and the act was on the
-same inode or name.  The same holds for a write whose own mount did not show it afterwards: a removal
+same inode, or on a name that the file ever had.  The same holds for a write whose own mount did not show it afterwards: a removal
 may have arrived between its last look at the file and the version's cut.
 """
 
@@ -100,6 +100,7 @@ class Judge:
         self.removers = {}  # id -> entries that did away with it
         self.windows = {}  # inode or name -> entries that may have met what they had not seen
         self.places = {}  # id -> writes in place that concern it
+        self.names = {}  # inode -> last names that it ever was given
         for e in entries:
             if not e.get("orphan"):
                 for name in e.get("gone", ()):
@@ -107,6 +108,8 @@ class Judge:
             if "gone" in e and not e.get("exact", True):
                 for key in {e.get("ino"), e.get("name")} - {None}:
                     self.windows.setdefault(key, []).append(e)
+            for ino, name in e.get("named", ()):
+                self.names.setdefault(ino, set()).add(name)
             for name in {n for n, _ in e.get("before", []) + e.get("after", [])}:
                 self.places.setdefault(name, []).append(e)
 
@@ -124,7 +127,7 @@ class Judge:
         # One of several names of a file takes nothing with it; all of them do.
         if len(removers) > 1 or any(not r.get("left") for r in removers):
             return "superseded"
-        for key in {e.get("ino"), e.get("name")} - {None}:
+        for key in {e.get("ino"), e.get("name"), *self.names.get(e.get("ino"), ())} - {None}:
             for r in self.windows.get(key, ()):
                 if r["node"] != e["node"] and (self.met(e, r) or self.unshown(e, r)):
                     return "open"

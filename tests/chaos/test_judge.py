@@ -91,6 +91,13 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(verdict(wrote("a", "n0", 1), removed("n1", 2, [])), ["open"])
         self.assertEqual(verdict(wrote("a", "n0", 1), removed("n1", 2, [], name="g")), ["open"])
 
+    def test_a_file_may_be_met_under_a_later_name(self):
+        moved = {"op": "move_file", "node": "n0", "t0": 1.2, "t1": 1.3, "sure": True,
+                 "named": [(7, "h")]}
+        met = removed("n1", 2, [], name="h", ino=8)
+        self.assertEqual(verdict(wrote("a", "n0", 1), met), ["lost"])
+        self.assertEqual(verdict(wrote("a", "n0", 1), moved, met), ["open"])
+
     def test_what_cannot_have_met_is_lost(self):
         later = removed("n1", 0.5, [])
         self.assertEqual(verdict(wrote("a", "n0", 1), later), ["lost"])

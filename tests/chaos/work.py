@@ -11,6 +11,7 @@ A line of the ledger is one act:
 	op, node, process, number   who did what
 	t0, t1      when: from the look before it until its acknowledgement
 	name, ino   the last name and the inode number of what it was done to
+	named       (inode number, last name) of what it gave another name
 	made        ids of the segments that it put there
 	gone        ids of those it did away with: they had been seen
 	exact       nothing else can have gone with them: done through a handle, which keeps its version
@@ -381,6 +382,7 @@ class Worker:
                 fd = os.open(path, os.O_PATH | os.O_NOFOLLOW)
             except FileNotFoundError:
                 pass
+            entry["named"] = [(os.lstat(source).st_ino, os.path.basename(path))]
             os.rename(source, path)
             entry["sure"] = True
             if fd >= 0:
@@ -404,8 +406,10 @@ class Worker:
         self.over_it(entry, source, path)
 
     def exchange(self, entry):
-        entry["name"] = ""
-        exchange(self.some(), self.some())
+        a, b = self.some(), self.some()
+        entry["named"] = [(os.lstat(a).st_ino, os.path.basename(b)),
+                          (os.lstat(b).st_ino, os.path.basename(a))]
+        exchange(a, b)
 
     def remove(self, entry, path=None):
         path = path or self.some(regular=False)
@@ -455,7 +459,7 @@ class Worker:
 
     def link(self, entry):
         source, path = self.some(), self.place() + ".link"
-        entry["name"] = os.path.basename(path)
+        entry["named"] = [(os.lstat(source).st_ino, os.path.basename(path))]
         os.link(source, path)
 
     def symlink(self, entry):

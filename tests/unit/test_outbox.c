@@ -158,6 +158,8 @@ static bool publish(struct held *h, struct cut *c)
 	assert_int_equal(h->acts.count, 1);
 	struct action *a = &h->acts.at[0];
 	assert_int_equal(a->kind, ACT_BUNDLE);
+	/* It is freed without the node's lock, under which alone references are counted. */
+	assert_int_equal(a->bundle.head.delta->refs, 1);
 	c->raw = pair_raw_bundle(&h->keys, &h->device, a, &c->raw_len);
 	c->body = a->bundle.body;
 	c->body_len = a->bundle.len;
