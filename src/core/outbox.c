@@ -17,7 +17,7 @@ struct item {
 	struct dot dot;
 	uint64_t t, group; /* group: t of its first record */
 	const struct vector *vec; /* owned */
-	struct inode_id inode;
+	struct inode_id inode, origin; /* origin: of a promoted copy, the inode it was a copy of */
 	uint8_t *at; /* encoded record; owned */
 	uint32_t len;
 	bool taken;
@@ -150,6 +150,12 @@ static enum err item_add(struct outbox *o, struct item *take, bool store)
 	return store ? item_store(o, take) : ERR_OK;
 }
 
+static struct inode_id origin_of(const struct record *r)
+{
+	return r->kind == REC_INODE && r->ino.has_origin ? r->ino.origin_inode
+							 : (struct inode_id){0, 0};
+}
+
 static enum err item_of(struct outbox *o, const struct record *r, uint64_t group)
 {
 	struct wr w = {0};
@@ -160,7 +166,11 @@ static enum err item_of(struct outbox *o, const struct record *r, uint64_t group
 		wr_fini(&w);
 		return fail(ERR_NOMEM);
 	}
-	struct item i = {.dot = r->dot, .t = r->t, .group = group, .inode = r->inode};
+	struct item i = {.dot = r->dot,
+			 .t = r->t,
+			 .group = group,
+			 .inode = r->inode,
+			 .origin = origin_of(r)};
 	i.vec = vector_ref(r->vec);
 	i.at = wr_take(&w, &len);
 	i.len = (uint32_t)len;
@@ -344,17 +354,26 @@ static uint32_t group_end(const struct outbox *o, uint32_t k)
 	return end;
 }
 
-/* Whether the group [k, end) must wait; then its inodes hold back what follows. */
+static bool waits(struct outbox *o, const struct map *set, const struct inode_id *i, uint64_t t)
+{
+	return !inode_none(*i) && (in_set(set, i) || o->hooks.unsealed(o->hooks.arg, *i, t));
+}
+
+/* Whether the group [k, end) must wait; then its inodes hold back what follows.  A promoted copy is
+ * as much about the inode whose version it was: gone ahead of that version, it would take away
+ * nothing, and the copy would stand there twice. */
 static enum err held_back(struct outbox *o, struct map *set, uint32_t k, uint32_t end, bool *ret)
 {
 	bool held = false;
 
 	for (uint32_t i = k; i < end && !held; i++)
-		held = in_set(set, &o->items[i].inode) ||
-		       o->hooks.unsealed(o->hooks.arg, o->items[i].inode, o->items[k].t);
+		held = waits(o, set, &o->items[i].inode, o->items[k].t) ||
+		       waits(o, set, &o->items[i].origin, o->items[k].t);
 	*ret = held;
 	for (uint32_t i = k; i < end && held; i++) {
 		enum err e = add_to_set(set, &o->items[i].inode);
+		if (!e && !inode_none(o->items[i].origin))
+			e = add_to_set(set, &o->items[i].origin);
 		if (e)
 			return e;
 	}
@@ -611,8 +630,10 @@ static enum err load_item(struct outbox *o, struct bytes key, struct bytes value
 	if (!e && !rd_done(&copy))
 		e = fail(ERR_DAMAGED);
 	size_t len = rd_left(&r);
-	if (!e)
+	if (!e) {
 		i.inode = rec.inode;
+		i.origin = origin_of(&rec);
+	}
 	record_arena_free(arena);
 	i.vec = vec;
 	i.at = malloc(len ? len : 1);

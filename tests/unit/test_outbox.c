@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* test_outbox.c - own records: what goes into a bundle, in which order, and what waits */
+#include "codec/manifest.h"
 #include "core/local.h"
 #include "core/outbox.h"
 #include "pair.h"
@@ -90,6 +91,19 @@ static void step_over(struct held *h)
 	actions_reset(&h->acts);
 }
 
+static void make(struct held *h, unsigned k, enum inode_type type, char letter)
+{
+	const struct make what = {.type = type, .mode = 0755};
+	const char name[2] = {letter, 0};
+	struct emitter em = outbox_emitter(h->outbox);
+
+	outbox_begin(h->outbox, &h->step);
+	assert_int_equal(
+		local_make(h->view, &em, INODE_ROOT, bytes_text(name), &what, &h->inodes[k]),
+		ERR_OK);
+	assert_int_equal(outbox_end(h->outbox), ERR_OK);
+}
+
 /* INODES directories, in no bundle yet. */
 static void held_init(struct held *h)
 {
@@ -105,16 +119,8 @@ static void held_init(struct held *h)
 	h->policy.all = true;
 	begin(h);
 	assert_int_equal(log_begin(h->log, &h->device.pub, 1, (struct where){0, 0}), ERR_OK);
-	for (unsigned k = 0; k < INODES; k++) {
-		const struct make what = {.type = TYPE_DIR, .mode = 0755};
-		char name[2] = {(char)('a' + k), 0};
-		struct emitter em = outbox_emitter(h->outbox);
-		outbox_begin(h->outbox, &h->step);
-		assert_int_equal(local_make(h->view, &em, INODE_ROOT, bytes_text(name), &what,
-					    &h->inodes[k]),
-				 ERR_OK);
-		assert_int_equal(outbox_end(h->outbox), ERR_OK);
-	}
+	for (unsigned k = 0; k < INODES; k++)
+		make(h, k, TYPE_DIR, (char)('a' + k));
 	step_over(h);
 }
 
@@ -301,6 +307,70 @@ static void test_others_do_not_wait(void **state)
 }
 
 /* A bundle is closed at its size, at the end of a group, and the next goes on there. */
+/* One operation that promotes a copy of an inode's version. */
+static struct inode_id promote(struct held *h, uint32_t of)
+{
+	struct emitter em = outbox_emitter(h->outbox);
+	const struct dot version = {h->inodes[of].inc, 1};
+	struct record r = {.kind = REC_INODE, .inode = hash_copy_id(h->inodes[of], version)};
+	struct wr manifest = {0};
+
+	manifest_inline(&manifest, BYTES_OF("x"));
+	r.ino.born = (struct stamp){1, version.inc};
+	r.ino.origin.t = 1;
+	r.ino.origin.in = (struct where){version.inc, 1};
+	r.ino.type = TYPE_FILE;
+	r.ino.has_origin = true;
+	r.ino.origin_inode = h->inodes[of];
+	r.ino.origin.dot = version;
+	r.ino.origin.content = wr_view(&manifest);
+	outbox_begin(h->outbox, &h->step);
+	assert_int_equal(em.emit(em.arg, &r), ERR_OK);
+	assert_int_equal(outbox_end(h->outbox), ERR_OK);
+	step_over(h);
+	wr_fini(&manifest);
+	return r.inode;
+}
+
+/* A copy that is promoted does not overtake what was said before of the inode it was a copy of. */
+static void test_a_copy_waits_for_its_origin(void **state)
+{
+	static struct cut c;
+	const uint32_t first[] = {0};
+	struct held h;
+	uint64_t op, t;
+
+	(void)state;
+	for (unsigned restart = 0; restart < 2; restart++) {
+		held_init(&h);
+		make(&h, 0, TYPE_FILE, 'x');
+		step_over(&h);
+		publish_all(&h);
+		outbox_clock(h.outbox, &op, &t);
+		h.unsealed[0] = t + 1;
+		change(&h, first, 1);
+		struct inode_id copy = promote(&h, 0);
+		uint64_t current = log_current(h.log);
+		outbox_clock(h.outbox, &op, &t);
+		if (restart) {
+			end(&h);
+			begin(&h);
+			assert_int_equal(log_load(h.log, current), ERR_OK);
+			assert_int_equal(outbox_load(h.outbox), ERR_OK);
+			outbox_set_clock(h.outbox, op, t);
+		}
+		assert_false(publish(&h, &c));
+		h.unsealed[0] = 0;
+		outbox_stir(h.outbox);
+		assert_true(publish(&h, &c));
+		assert_int_equal(c.count, 2);
+		assert_true(inode_equal(c.at[0].inode, h.inodes[0]));
+		assert_true(inode_equal(c.at[1].inode, copy));
+		sealed(&h, &c, ERR_OK);
+		held_fini(&h);
+	}
+}
+
 static void test_bundles_are_cut(void **state)
 {
 	static struct cut c;
@@ -493,6 +563,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_waits),
 		cmocka_unit_test(test_others_do_not_wait),
+		cmocka_unit_test(test_a_copy_waits_for_its_origin),
 		cmocka_unit_test(test_bundles_are_cut),
 		cmocka_unit_test(test_a_failed_bundle),
 		cmocka_unit_test(test_policy),
