@@ -61,6 +61,9 @@ enum err node_load(struct node *n) MUST_USE;
  * stays sound whatever it is, but for ERR_NOMEM and ERR_IO from the kv, after which it must be
  * replayed.  An event that takes something takes it also on error. */
 enum err node_step(struct node *n, struct event *ev, struct actions *a) MUST_USE;
+/* Journal bytes that a step with this event may write; 0: it writes nothing, and goes ahead on a
+ * full disk.  What adds to the folder asks for more than it needs: so removals still find room. */
+size_t node_room(const struct node *n, const struct event *ev);
 /* Monotonic usec at which EV_TICK is due; UINT64_MAX: never. */
 uint64_t node_deadline(const struct node *n);
 

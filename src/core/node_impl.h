@@ -13,6 +13,9 @@
 #include "core/spread.h"
 #include "core/tables.h"
 
+/* Of bundles that waited, in one step; and then one more. */
+#define NODE_APPLY_BYTES_MAX (4u << 20)
+
 struct node {
 	struct kv *kv;
 	struct node_config config;

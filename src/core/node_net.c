@@ -7,7 +7,6 @@
  */
 #include "core/node_impl.h"
 
-#define APPLY_BYTES_MAX (4u << 20) /* of bundles that waited, in one step; and then one more */
 #define JOINERS_MAX 16 /* sessions with devices that are not members */
 
 void node_net_keep_all(struct node *n)
@@ -265,7 +264,7 @@ enum err node_net_apply_waiting(struct node *n)
 	n->waiting_due = false;
 	while (more && !e && !n->waiting_due) {
 		e = log_ready(n->log, &n->step, &judge, &more);
-		n->waiting_due = more && n->step.acts->journal.len > APPLY_BYTES_MAX;
+		n->waiting_due = more && n->step.acts->journal.len > NODE_APPLY_BYTES_MAX;
 		if (more)
 			spread_owe(n->spread);
 	}

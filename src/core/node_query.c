@@ -201,3 +201,68 @@ void node_check(struct node *n)
 {
 	view_check(n->view);
 }
+
+/* ---- room ---- */
+
+#define ROOM_STEP (16u << 10) /* journal that an ordinary step may need */
+#define ROOM_WRITE (256u << 10) /* left to removals when the disk is full */
+
+static bool writes_nothing(const struct event *ev)
+{
+	enum event_kind kind = ev->kind;
+
+	if (kind == EV_TICK)
+		return ev->tick.full;
+	if (kind == EV_BUNDLE_SEALED)
+		return ev->bundle_sealed.err != ERR_OK;
+	return kind == EV_READ || kind == EV_READ_CANCEL || kind == EV_DOWN || kind == EV_WANT ||
+	       kind == EV_NO || kind == EV_CANCEL || kind == EV_UP || kind == EV_VECTOR;
+}
+
+/* What applying bundles that wait may write besides. */
+static size_t room_waiting(const struct node *n)
+{
+	return log_waiting(n->log) ? NODE_APPLY_BYTES_MAX + BUNDLE_BYTES_MAX : 0;
+}
+
+static size_t room_sealed(const struct event *ev)
+{
+	size_t room = ROOM_STEP + ev->sealed.manifest.len;
+
+	for (uint32_t i = 0; i < ev->sealed.pieces_count; i++)
+		room += 256 + ev->sealed.pieces[i].plain.len;
+	return room;
+}
+
+size_t node_room(const struct node *n, const struct event *ev)
+{
+	if (writes_nothing(ev))
+		return 0;
+	switch ((int)ev->kind) {
+	case EV_BUNDLE:
+		return ROOM_WRITE + ev->bundle.take->raw_len + room_waiting(n);
+	case EV_BUNDLE_SEALED:
+		return ROOM_STEP + ev->bundle_sealed.len + room_waiting(n);
+	case EV_SEALED:
+		return room_sealed(ev);
+	case EV_PIECE:
+		return ROOM_STEP + ev->piece.plain.len;
+	case EV_ROSTER:
+		return ROOM_STEP + 2 * ev->message.bytes.len;
+	case EV_MAKE:
+	case EV_LINK:
+	case EV_WRITE:
+	case EV_TRUNCATE:
+	case EV_RESTORE:
+		return ROOM_WRITE;
+	case EV_XATTR:
+		return ROOM_WRITE + ev->xattr.value.len;
+	case EV_START:
+	case EV_CUT:
+		return 2 * ROOM_WRITE;
+	case EV_TICK:
+		return 2 * ROOM_WRITE + room_waiting(n);
+	default:
+		return ROOM_STEP;
+	}
+}

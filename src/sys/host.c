@@ -23,84 +23,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ROOM_STEP (16u << 10) /* journal that an ordinary step may need */
-#define ROOM_WRITE (256u << 10) /* left to removals when the disk is full */
 #define READ_TRIES 3
 #define TRIM_USEC 5000000
 #define SPARE_USEC 30000000 /* a write between data log and step takes no longer */
 #define RETRY_USEC 1000000
 
 /* ---- steps ---- */
-
-/* Journal bytes that a step may need.  What adds to the folder leaves a reserve, so that removals
- * still find room on a full disk. */
-static size_t room_for(const struct event *ev)
-{
-	switch (ev->kind) {
-	case EV_BUNDLE:
-		return ROOM_WRITE + ev->bundle.take->raw_len;
-	case EV_BUNDLE_SEALED:
-		return ROOM_STEP + ev->bundle_sealed.len;
-	case EV_SEALED: {
-		size_t n = ROOM_STEP + ev->sealed.manifest.len;
-
-		for (uint32_t i = 0; i < ev->sealed.pieces_count; i++)
-			n += 256 + ev->sealed.pieces[i].plain.len;
-		return n;
-	}
-	case EV_PIECE:
-		return ROOM_STEP + ev->piece.plain.len;
-	case EV_ROSTER:
-		return ROOM_STEP + 2 * ev->message.bytes.len;
-	case EV_MAKE:
-	case EV_LINK:
-	case EV_WRITE:
-	case EV_TRUNCATE:
-	case EV_RESTORE:
-		return ROOM_WRITE;
-	case EV_XATTR:
-		return ROOM_WRITE + ev->xattr.value.len;
-	case EV_START:
-	case EV_CUT:
-	case EV_TICK:
-		return 2 * ROOM_WRITE;
-	case EV_UNLINK:
-	case EV_RMDIR:
-	case EV_RENAME:
-	case EV_SETATTR:
-	case EV_RESOLVE:
-	case EV_OPEN:
-	case EV_RELEASE:
-	case EV_READ:
-	case EV_READ_CANCEL:
-	case EV_UP:
-	case EV_DOWN:
-	case EV_VECTOR:
-	case EV_JOIN:
-	case EV_REFUSE:
-	case EV_WANT:
-	case EV_NO:
-	case EV_CANCEL:
-	case EV_INVITE:
-	case EV_ADMIT:
-	case EV_ADDR:
-		return ROOM_STEP;
-	}
-	return ROOM_STEP;
-}
-
-/* Whether an event writes nothing to the journal: it goes ahead on a full disk. */
-static bool writes_nothing(const struct event *ev)
-{
-	enum event_kind kind = ev->kind;
-
-	if (kind == EV_TICK)
-		return ev->tick.full;
-	if (kind == EV_BUNDLE_SEALED)
-		return ev->bundle_sealed.err != ERR_OK;
-	return kind == EV_READ || kind == EV_READ_CANCEL || kind == EV_DOWN || kind == EV_WANT ||
-	       kind == EV_NO || kind == EV_CANCEL || kind == EV_UP || kind == EV_VECTOR;
-}
 
 /* Free what an event that is never stepped would have given away. */
 static void event_drop(struct event *ev)
@@ -153,8 +81,9 @@ enum err host_begin(struct host *h, struct event *ev, struct actions *a)
 	(void)pthread_mutex_lock(&h->lock);
 	if (h->dead)
 		e = fail(ERR_IO);
-	else if (!writes_nothing(ev))
-		e = files_journal_room(h->files, room_for(ev));
+	size_t room = e ? 0 : node_room(h->node, ev);
+	if (room)
+		e = files_journal_room(h->files, room);
 	if (e) {
 		event_drop(ev);
 		return e;
