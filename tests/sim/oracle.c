@@ -32,6 +32,11 @@ struct before { /* how a node ended */
 	bool known;
 	struct hash digest;
 };
+/* A restored device goes on from its image: what it made in between is of another line of its life,
+ * which it has not seen. */
+struct line {
+	uint32_t node, from, to; /* of bundles: made after the image, before it was put back */
+};
 struct oracle {
 	struct map *plain;
 	struct map *dots; /* dot -> hash of the record that travels under it */
@@ -40,6 +45,9 @@ struct oracle {
 	struct closed *closed;
 	uint32_t closed_count, closed_room;
 	struct before before[SIM_NODES_MAX];
+	uint32_t images[SIM_NODES_MAX]; /* bundles there were when its image was made */
+	struct line *lines;
+	uint32_t lines_count, lines_room;
 };
 
 void oracle_init(struct world *w)
@@ -61,6 +69,7 @@ void oracle_fini(struct world *w)
 	}
 	free(o->bundles);
 	free(o->closed);
+	free(o->lines);
 	map_free(o->plain);
 	map_free(o->dots);
 	free(o);
@@ -195,6 +204,8 @@ void oracle_closed(struct simnode *n, struct inode_id inode, struct bytes conten
 {
 	struct oracle *o = n->w->oracle;
 
+	if (n->dying)
+		return;
 	if (o->closed_count == o->closed_room) {
 		o->closed_room = o->closed_room ? o->closed_room * 2 : 64;
 		o->closed = realloc(o->closed, o->closed_room * sizeof(*o->closed));
@@ -245,12 +256,49 @@ void oracle_synced(struct simnode *n)
 
 void oracle_power_cut(struct simnode *n)
 {
+	closed_drop(n, unsynced);
+	n->w->oracle->before[n->no].known = false;
+}
+
+void oracle_gone(struct simnode *n)
+{
+	n->w->oracle->before[n->no].known = false;
+}
+
+void oracle_cut_off(struct simnode *n)
+{
 	struct oracle *o = n->w->oracle;
 
-	closed_drop(n, unsynced);
 	for (uint32_t k = 0; k < o->bundles_count; k++)
 		if (o->bundles[k].node == n->no && o->bundles[k].at >= n->disk.journal.len)
 			o->bundles[k].may_be_lost = true;
+}
+
+void oracle_image(struct simnode *n)
+{
+	n->w->oracle->images[n->no] = n->w->oracle->bundles_count;
+}
+
+static bool any_closed(const struct closed *c)
+{
+	(void)c;
+	return true;
+}
+
+void oracle_restored(struct simnode *n)
+{
+	struct oracle *o = n->w->oracle;
+	struct line l = {n->no, o->images[n->no], o->bundles_count};
+
+	closed_drop(n, any_closed); /* what came after the image was given up */
+	for (uint32_t k = l.from; k < l.to; k++)
+		o->bundles[k].may_be_lost |= o->bundles[k].node == n->no;
+	if (o->lines_count == o->lines_room) {
+		o->lines_room = o->lines_room ? o->lines_room * 2 : 4;
+		o->lines = realloc(o->lines, o->lines_room * sizeof(*o->lines));
+		assert(o->lines);
+	}
+	o->lines[o->lines_count++] = l;
 	o->before[n->no].known = false;
 }
 
@@ -275,7 +323,7 @@ static void say_records(struct world *w, struct inode_id id)
 {
 	const struct oracle *o = w->oracle;
 
-	for (uint32_t k = 0; w->o.verbose && k < o->bundles_count; k++) {
+	for (uint32_t k = 0; w->verbose && k < o->bundles_count; k++) {
 		const struct seen *b = &o->bundles[k];
 		for (uint32_t j = 0; j < b->b->count; j++) {
 			const struct record *r = &b->b->records[j];
@@ -326,39 +374,17 @@ static void say_records(struct world *w, struct inode_id id)
 	}
 }
 
-/* A dot is one record, however often it travels, and had seen the same each time. */
-static void check_dots(struct simnode *n, const struct seen *b)
-{
-	struct map *dots = n->w->oracle->dots;
-
-	for (uint32_t k = 0; k < b->b->count; k++) {
-		const struct record *r = &b->b->records[k];
-		struct bytes dot = {(const uint8_t *)&r->dot, sizeof(r->dot)}, had;
-		struct wr w = {0};
-		struct hash h;
-		record_encode(&w, r);
-		vector_encode(&w, b->vec);
-		hash_blake(wr_view(&w), &h);
-		wr_fini(&w);
-		if (map_get(dots, dot, &had) && !bytes_equal(had, BYTES_OF(h.b))) {
-			say_records(n->w, r->inode);
-			world_fail(n->w, "node %u: two records under one dot %llx.%llu, kind %u",
-				   n->no, (unsigned long long)r->dot.inc,
-				   (unsigned long long)r->dot.op, r->kind);
-		}
-		if (map_put(dots, dot, BYTES_OF(h.b)))
-			abort();
-	}
-}
-
 void oracle_bundle(struct simnode *n, struct bytes raw)
 {
 	struct oracle *o = n->w->oracle;
 	const struct vector *before = NULL;
-	struct bundle *b = simpool_open(n, raw, true);
+	struct bundle *b;
+	enum err e = simpool_open(n, raw, true, &b);
 
-	if (!b)
+	if (e) {
+		world_fail(n->w, "node %u: its own bundle does not open: %s", n->no, err_text(e));
 		return;
+	}
 	for (uint32_t k = 0; k < o->bundles_count; k++) {
 		const struct bundle_head *h = &o->bundles[k].b->head;
 		if (h->inc != b->head.inc)
@@ -378,7 +404,6 @@ void oracle_bundle(struct simnode *n, struct bytes raw)
 						       .vec = vector_after(before, b->head.delta),
 						       .node = n->no,
 						       .at = simdisk_payload_at(&n->disk)};
-	check_dots(n, &o->bundles[o->bundles_count - 1]);
 }
 
 /* ---- restarts ---- */
@@ -502,18 +527,33 @@ static void check_same(struct world *w)
 	}
 }
 
-static bool held(struct world *w, const struct bundle *b)
+static bool held(const struct simnode *n, const struct bundle *b)
 {
-	return vector_get(node_vector(w->nodes[0].node), b->head.inc) >= b->head.seq;
+	return vector_get(node_vector(n->node), b->head.inc) >= b->head.seq;
+}
+
+/* Whether both are of one line of a device's life. */
+static bool one_line(const struct oracle *o, const struct seen *x, const struct seen *y)
+{
+	uint32_t i = (uint32_t)(x - o->bundles), j = (uint32_t)(y - o->bundles);
+
+	for (uint32_t k = 0; k < o->lines_count; k++) {
+		const struct line *l = &o->lines[k];
+		bool lost_x = l->node == x->node && i >= l->from && i < l->to;
+		bool lost_y = l->node == y->node && j >= l->from && j < l->to;
+		if ((lost_y && i >= l->to) || (lost_x && j >= l->to))
+			return false;
+	}
+	return x->node == y->node;
 }
 
 /* x saw y: two records, each with the bundle it came in. */
-static bool saw(const struct seen *in_x, const struct record *x, const struct seen *in_y,
-		const struct record *y)
+static bool saw(const struct oracle *o, const struct seen *in_x, const struct record *x,
+		const struct seen *in_y, const struct record *y)
 {
 	if (x->dot.inc == y->dot.inc)
 		return x->dot.op > y->dot.op;
-	if (in_x->node == in_y->node)
+	if (one_line(o, in_x, in_y))
 		return x->t > y->t; /* of one device, whose clock rises over its incarnations */
 	return vector_get(in_x->vec, in_y->b->head.inc) >= in_y->b->head.seq;
 }
@@ -530,17 +570,32 @@ static bool replaces(const struct record *x, const struct record *y)
 	       inode_equal(x->inode, hash_copy_id(copy, y->dot));
 }
 
-static bool superseded(struct world *w, const struct seen *in_y, const struct record *y)
+static bool superseded(const struct simnode *n, const struct seen *in_y, const struct record *y)
 {
-	struct oracle *o = w->oracle;
+	struct oracle *o = n->w->oracle;
 
 	for (uint32_t k = 0; k < o->bundles_count; k++) {
 		const struct seen *in_x = &o->bundles[k];
-		for (uint32_t j = 0; held(w, in_x->b) && j < in_x->b->count; j++) {
+		for (uint32_t j = 0; held(n, in_x->b) && j < in_x->b->count; j++) {
 			const struct record *x = &in_x->b->records[j];
-			if (replaces(x, y) && saw(in_x, x, in_y, y))
+			if (replaces(x, y) && saw(o, in_x, x, in_y, y))
 				return true;
 		}
+	}
+	return false;
+}
+
+/* The same record may have come in a second bundle, which tells more of what had been seen. */
+static bool superseded_anywhere(const struct simnode *n, const struct record *y)
+{
+	struct oracle *o = n->w->oracle;
+
+	for (uint32_t k = 0; k < o->bundles_count; k++) {
+		const struct bundle *b = o->bundles[k].b;
+		for (uint32_t j = 0; held(n, b) && j < b->count; j++)
+			if (dot_compare(b->records[j].dot, y->dot) == 0 &&
+			    superseded(n, &o->bundles[k], &b->records[j]))
+				return true;
 	}
 	return false;
 }
@@ -558,39 +613,90 @@ static bool shown(struct world *w, const struct tree *t, const struct hash *sum)
 	return false;
 }
 
-/* Each version in a bundle that all hold is shown, or was replaced by who had seen it. */
-static void check_versions(struct world *w, const struct tree *t)
+static void check_version(const struct simnode *n, const struct tree *t, const struct record *r)
+{
+	struct world *w = n->w;
+	struct hash sum;
+
+	if (!content_sum(w, r->content.content, &sum)) {
+		world_fail(w, "a version has a content that nobody sealed");
+		return;
+	}
+	if (shown(w, t, &sum) || superseded_anywhere(n, r))
+		return;
+	say_records(w, r->inode);
+	say_records(w, hash_copy_id(r->inode, r->dot));
+	world_fail(w, "node %u: lost: version %llx.%llu of inode %llx.%llu", n->no,
+		   (unsigned long long)r->dot.inc, (unsigned long long)r->dot.op,
+		   (unsigned long long)r->inode.inc, (unsigned long long)r->inode.op);
+}
+
+/* Each version in a bundle that a node holds is shown there, or was replaced by who had seen it. */
+static void check_versions(const struct simnode *n, const struct tree *t)
+{
+	struct oracle *o = n->w->oracle;
+
+	for (uint32_t k = 0; k < o->bundles_count && !n->w->failed; k++) {
+		const struct bundle *b = o->bundles[k].b;
+		for (uint32_t j = 0; held(n, b) && j < b->count && !n->w->failed; j++)
+			if (b->records[j].kind == REC_CONTENT && !b->records[j].content.dropped)
+				check_version(n, t, &b->records[j]);
+	}
+}
+
+/* A dot is one record, however often it travels, and had seen the same each time. */
+static void check_dots(struct world *w, const struct seen *b)
+{
+	struct map *dots = w->oracle->dots;
+
+	for (uint32_t k = 0; k < b->b->count; k++) {
+		const struct record *r = &b->b->records[k];
+		struct bytes dot = {(const uint8_t *)&r->dot, sizeof(r->dot)}, had;
+		struct wr bytes = {0};
+		struct hash h;
+		record_encode(&bytes, r);
+		vector_encode(&bytes, b->vec);
+		hash_blake(wr_view(&bytes), &h);
+		wr_fini(&bytes);
+		if (map_get(dots, dot, &had) && !bytes_equal(had, BYTES_OF(h.b))) {
+			say_records(w, r->inode);
+			world_fail(w, "node %u: two records under one dot %llx.%llu, kind %u",
+				   b->node, (unsigned long long)r->dot.inc,
+				   (unsigned long long)r->dot.op, r->kind);
+		}
+		if (map_put(dots, dot, BYTES_OF(h.b)))
+			abort();
+	}
+}
+
+/* What left its author has come to all. */
+static void check_bundles(struct world *w)
 {
 	struct oracle *o = w->oracle;
 
-	for (uint32_t k = 0; k < o->bundles_count && !w->failed; k++) {
-		const struct bundle *b = o->bundles[k].b;
-		if (!held(w, b)) {
-			if (!o->bundles[k].may_be_lost)
-				world_fail(w, "bundle %llu of node %u is lost",
-					   (unsigned long long)b->head.seq, o->bundles[k].node);
-			continue;
-		}
-		for (uint32_t j = 0; j < b->count && !w->failed; j++) {
-			const struct record *r = &b->records[j];
-			struct hash sum;
-			if (r->kind != REC_CONTENT || r->content.dropped)
-				continue;
-			if (!content_sum(w, r->content.content, &sum))
-				world_fail(w, "a version has a content that nobody sealed");
-			else if (!superseded(w, &o->bundles[k], r) && !shown(w, t, &sum)) {
-				say_records(w, r->inode);
-				say_records(w, hash_copy_id(r->inode, r->dot));
-				world_fail(w,
-					   "lost: version %llx.%llu by node %u of inode "
-					   "%llx.%llu",
-					   (unsigned long long)r->dot.inc,
-					   (unsigned long long)r->dot.op, o->bundles[k].node,
-					   (unsigned long long)r->inode.inc,
-					   (unsigned long long)r->inode.op);
-			}
-		}
-	}
+	for (uint32_t k = 0; k < o->bundles_count && !w->failed; k++)
+		if (held(&w->nodes[0], o->bundles[k].b))
+			check_dots(w, &o->bundles[k]);
+		else if (!o->bundles[k].may_be_lost)
+			world_fail(w, "bundle %llu of node %u is lost",
+				   (unsigned long long)o->bundles[k].b->head.seq,
+				   o->bundles[k].node);
+}
+
+void oracle_audit(struct simnode *n)
+{
+	struct tree t;
+	char why[256];
+
+	if (!n->node || n->dying)
+		return;
+	node_check(n->node);
+	view_check(node_view(n->node));
+	if (!tree_list(n->node, &t, why, sizeof(why)))
+		world_fail(n->w, "node %u: %s", n->no, why);
+	else if (node_idle(n->node)) /* all it did is in its bundles */
+		check_versions(n, &t);
+	tree_fini(&t);
 }
 
 static bool published(struct world *w, const struct closed *c)
@@ -599,7 +705,7 @@ static bool published(struct world *w, const struct closed *c)
 
 	for (uint32_t k = 0; k < o->bundles_count; k++) {
 		const struct bundle *b = o->bundles[k].b;
-		for (uint32_t j = 0; held(w, b) && j < b->count; j++) {
+		for (uint32_t j = 0; held(&w->nodes[0], b) && j < b->count; j++) {
 			const struct record *r = &b->records[j];
 			struct hash sum;
 			if (r->kind == REC_CONTENT && !r->content.dropped &&
@@ -624,7 +730,8 @@ void oracle_end(struct world *w)
 		world_fail(w, "node 0: %s", why);
 		return;
 	}
-	check_versions(w, &t);
+	check_bundles(w);
+	check_versions(&w->nodes[0], &t);
 	for (uint32_t k = 0; k < o->closed_count && !w->failed; k++)
 		if (!published(w, &o->closed[k]))
 			world_fail(w,

@@ -24,6 +24,11 @@ void oracle_removed(struct simnode *n);
 void oracle_bundle(struct simnode *n, struct bytes raw); /* an own one, before the node knows */
 void oracle_synced(struct simnode *n);
 void oracle_power_cut(struct simnode *n); /* after its disk lost what it lost */
+void oracle_gone(struct simnode *n); /* it died before a step's journal was appended */
+void oracle_cut_off(struct simnode *n); /* it went down; its journal ends where it ends */
+void oracle_image(struct simnode *n); /* an image of its disk is made */
+void oracle_restored(struct simnode *n); /* and has been put back */
+void oracle_audit(struct simnode *n); /* what is otherwise looked at now and then */
 void oracle_ends(struct simnode *n, bool clean);
 void oracle_started(struct simnode *n); /* after replay */
 void oracle_end(struct world *w); /* all has converged */

@@ -7,6 +7,8 @@
 #include "simdisk.h"
 #include <stdlib.h>
 
+#define PAGE 4096
+
 void simdisk_fini(struct simdisk *d)
 {
 	wr_fini(&d->journal);
@@ -86,25 +88,65 @@ void simdisk_sync(struct simdisk *d)
 	simdisk_sync_packs(d);
 }
 
-void simdisk_power_cut(struct simdisk *d, struct rng *rng)
+/* Pages of the data log that were not synced are there, or are not, each by itself. */
+static void data_cut(struct simdisk *d, struct dice *dice)
 {
-	size_t keep = d->data_synced + rng_below(rng, d->data.len - d->data_synced + 1), at = 0;
+	uint64_t luck = dice_below(dice, 4);
+
+	for (size_t at = d->data_synced; at < d->data.len;) {
+		size_t next = MIN((at / PAGE + 1) * PAGE, d->data.len);
+		if (dice_below(dice, 3) >= luck)
+			memset(d->data.at + at, 0, next - at); /* I1 */
+		at = next;
+	}
+	d->data_synced = d->data.len;
+}
+
+/* So are pieces; what is lost of them is a hole in a segment. */
+static void pieces_cut(struct simdisk *d, struct dice *dice)
+{
+	uint64_t luck = dice_below(dice, 4);
+	uint32_t kept = d->pieces_synced;
+
+	for (uint32_t k = kept; k < d->pieces_count; k++)
+		if (dice_below(dice, 3) < luck)
+			d->pieces[kept++] = d->pieces[k];
+	d->pieces_count = d->pieces_synced = kept;
+}
+
+void simdisk_power_cut(struct simdisk *d, struct dice *dice)
+{
 	struct bytes payload;
 	uint64_t payload_at;
+	size_t at = 0;
 
-	if (keep < d->data.len)
-		memset(d->data.at + keep, 0, d->data.len - keep); /* I1 */
-	d->data_synced = d->data.len;
-	d->pieces_count = d->pieces_synced + (uint32_t)rng_below(rng, (uint64_t)d->pieces_count -
-									      d->pieces_synced + 1);
-	d->pieces_synced = d->pieces_count;
-	d->packs.len = d->pieces_count ? d->pieces[d->pieces_count - 1].addr +
-						 d->pieces[d->pieces_count - 1].len
-				       : 0;
-	d->journal.len = d->journal_synced + rng_below(rng, d->journal.len - d->journal_synced + 1);
+	data_cut(d, dice);
+	pieces_cut(d, dice);
+	d->journal.len =
+		d->journal_synced + dice_below(dice, d->journal.len - d->journal_synced + 1);
 	while (simdisk_frame(d, &at, &payload_at, &payload))
 		;
 	assert(at >= d->journal_synced);
 	d->journal.len = d->journal_synced = at; /* a torn frame is cut off */
 	d->clean = false;
+}
+
+static void wr_copy(struct wr *to, const struct wr *from)
+{
+	*to = (struct wr){0};
+	wr_raw(to, from->at, from->len);
+	assert(!to->bad);
+}
+
+void simdisk_copy(struct simdisk *to, const struct simdisk *from)
+{
+	*to = *from;
+	wr_copy(&to->journal, &from->journal);
+	wr_copy(&to->data, &from->data);
+	wr_copy(&to->packs, &from->packs);
+	to->pieces_room = from->pieces_count + 1;
+	to->pieces = malloc(to->pieces_room * sizeof(*to->pieces));
+	assert(to->pieces);
+	if (from->pieces_count)
+		memcpy(to->pieces, from->pieces, from->pieces_count * sizeof(*to->pieces));
 }

@@ -2,14 +2,14 @@
 /*
  * simdisk.h - one device's store in memory: journal, data log, packs, and what of them is synced
  *
- * A power cut keeps what was synced and a random part of the rest, as it was appended; a killed
- * process loses nothing that was written.
+ * A power cut keeps what was synced and a random part of the rest: of the journal a beginning, of
+ * data log and packs any pages and pieces.  A killed process loses nothing that was written.
  */
 #ifndef SIMDISK_H
 #define SIMDISK_H
 
-#include "base/rng.h"
 #include "codec/store.h"
+#include "dice.h"
 
 struct simpiece { /* a piece in the packs */
 	struct hash name;
@@ -36,6 +36,7 @@ uint64_t simdisk_pack(struct simdisk *d, uint8_t kind, const struct hash *name,
 void simdisk_sync(struct simdisk *d);
 void simdisk_sync_journal(struct simdisk *d); /* alone: data may be lost that it refers to */
 void simdisk_sync_packs(struct simdisk *d);
-void simdisk_power_cut(struct simdisk *d, struct rng *rng);
+void simdisk_power_cut(struct simdisk *d, struct dice *dice);
+void simdisk_copy(struct simdisk *to, const struct simdisk *from); /* to: nothing of its own */
 
 #endif

@@ -18,7 +18,14 @@
 
 static uint32_t below(struct world *w, uint32_t bound)
 {
-	return (uint32_t)rng_below(&w->rng, bound);
+	return (uint32_t)world_below(w, bound);
+}
+
+/* Errors that say nothing against the node. */
+static bool may_fail(const struct simnode *n, enum err e)
+{
+	return (e == ERR_ROFS && simnode_may_lack(n)) || (e == ERR_NOSPC && n->full_until) ||
+	       (e == ERR_DAMAGED && n->rotten.len);
 }
 
 static void any_bytes(struct world *w, struct wr *to, size_t len)
@@ -36,16 +43,16 @@ static void any_bytes(struct world *w, struct wr *to, size_t len)
 		memset(p, (int)('0' + below(w, 4)), len);
 		break;
 	default:
-		rng_bytes(&w->rng, p, len);
+		dice_bytes(&w->dice, p, len);
 		break;
 	}
 }
 
 static size_t any_size(struct world *w)
 {
-	if (w->f.tiny)
+	if (w->p->tiny)
 		return 1 + below(w, 200);
-	if (world_chance(w, w->f.big))
+	if (world_chance(w, w->p->big))
 		return 1 + below(w, 700000);
 	return world_chance(w, 4) ? 1 + below(w, 40000) : 1 + below(w, 300);
 }
@@ -165,7 +172,7 @@ static void shadow_begin(struct simnode *n, struct shadow *s, uint64_t unsealed)
 	struct node_stat st;
 	enum err e = read_now(n, s->file, &got);
 
-	if (e == ERR_AGAIN || e == ERR_UNREACHABLE) {
+	if (e == ERR_AGAIN || e == ERR_UNREACHABLE || may_fail(n, e)) {
 		s->known = false;
 		wr_fini(&got);
 		return;
@@ -199,7 +206,7 @@ static struct shadow *open_for(struct simnode *n, struct inode_id inode, bool wr
 	ev.open.write = write;
 	enum err e = simnode_step(n, &ev);
 	if (e) {
-		if (e != ERR_NOENT && !(e == ERR_ROFS && simnode_may_lack(n)))
+		if (e != ERR_NOENT && !may_fail(n, e))
 			world_fail(n->w, "node %u: open says %s", n->no, err_text(e));
 		return NULL;
 	}
@@ -218,6 +225,17 @@ static struct shadow *open_for(struct simnode *n, struct inode_id inode, bool wr
 	return n->w->failed ? NULL : s;
 }
 
+/* A close cannot fail: the mount goes on with it when there is room. */
+static void close_later(struct simnode *n, uint64_t file, bool write)
+{
+	if (n->late_count == n->late_room) {
+		n->late_room = n->late_room ? n->late_room * 2 : 8;
+		n->late = realloc(n->late, n->late_room * sizeof(*n->late));
+		assert(n->late);
+	}
+	n->late[n->late_count++] = (struct late){file, write};
+}
+
 static void close_one(struct simnode *n, uint64_t file, bool write)
 {
 	struct event ev = {.kind = EV_RELEASE};
@@ -230,8 +248,27 @@ static void close_one(struct simnode *n, uint64_t file, bool write)
 	else
 		s->handles--;
 	enum err e = simnode_step(n, &ev);
+	if (e == ERR_NOSPC) {
+		close_later(n, file, write);
+		return;
+	}
 	if (e)
 		world_fail(n->w, "node %u: close says %s", n->no, err_text(e));
+}
+
+void simfile_space(struct simnode *n)
+{
+	uint32_t count = n->late_count;
+
+	n->late_count = 0;
+	for (uint32_t k = 0; n->node && k < count && !n->w->failed; k++) {
+		struct event ev = {.kind = EV_RELEASE};
+		ev.file.file = n->late[k].file;
+		ev.file.write = n->late[k].write;
+		enum err e = simnode_step(n, &ev);
+		if (e)
+			world_fail(n->w, "node %u: a late close says %s", n->no, err_text(e));
+	}
 }
 
 /* ---- contents ---- */
@@ -260,19 +297,19 @@ static void write_once(struct simnode *n, uint64_t file)
 	any_bytes(w, &data, any_size(w));
 	ev.write.file = file;
 	ev.write.append = world_chance(w, 3);
-	ev.write.off = rng_below(&w->rng, size + (world_chance(w, 4) ? 30000 : 1));
+	ev.write.off = world_below(w, size + (world_chance(w, 4) ? 30000 : 1));
 	ev.write.len = (uint32_t)data.len;
-	uint64_t most = w->f.tiny ? INLINE_BYTES_MAX : SIZE_MAX_BYTES;
+	uint64_t most = w->p->tiny ? INLINE_BYTES_MAX : SIZE_MAX_BYTES;
 	if (ev.write.off + data.len > most)
 		ev.write.off = 0;
 	ev.write.addr = simdisk_write(&n->disk, wr_view(&data));
 	uint64_t off = ev.write.append && s->known ? s->bytes.len : ev.write.off;
-	if (ev.write.append && (w->f.tiny || off + data.len > most)) {
+	if (ev.write.append && (w->p->tiny || off + data.len > most)) {
 		ev.write.append = false;
 		ev.write.off = off = 0;
 	}
 	enum err e = simnode_step(n, &ev);
-	if (e && !(e == ERR_ROFS && simnode_may_lack(n)))
+	if (e && !may_fail(n, e))
 		world_fail(w, "node %u: write says %s", n->no, err_text(e));
 	else if (!e)
 		shadow_write(shadow_of(n, file), off, wr_view(&data));
@@ -290,12 +327,12 @@ static void truncate_once(struct simnode *n, uint64_t file)
 	ev.truncate.file = file;
 	ev.truncate.inode = s->inode;
 	if (!world_chance(n->w, 3))
-		ev.truncate.size = rng_below(&n->w->rng, n->w->f.tiny ? 500 : size + 5000);
+		ev.truncate.size = world_below(n->w, n->w->p->tiny ? 500 : size + 5000);
 	enum err e = simnode_step(n, &ev);
 	world_say(n->w, "node %u: truncate file %llu to %llu: %s", n->no, (unsigned long long)file,
 		  (unsigned long long)ev.truncate.size, err_text(e));
 	if (e) {
-		if (!(e == ERR_ROFS && simnode_may_lack(n)))
+		if (!may_fail(n, e))
 			world_fail(n->w, "node %u: truncate says %s", n->no, err_text(e));
 		return;
 	}
@@ -321,7 +358,7 @@ static void read_back(struct simnode *n, uint64_t file)
 
 	if (!e && s->known && !bytes_equal(wr_view(&got), wr_view(&s->bytes)))
 		differs(n, "reading back", wr_view(&got), wr_view(&s->bytes));
-	if (e && e != ERR_AGAIN && e != ERR_UNREACHABLE)
+	if (e && e != ERR_AGAIN && e != ERR_UNREACHABLE && !may_fail(n, e))
 		world_fail(n->w, "node %u: reading back says %s", n->no, err_text(e));
 	wr_fini(&got);
 }
@@ -395,7 +432,8 @@ static void read_ends(struct simnode *n, uint32_t at, enum err e)
 	struct parked *p = &n->parked[at];
 	uint64_t file = p->file;
 
-	if (e && (p->must || (e != ERR_UNREACHABLE && e != ERR_TIMEDOUT)))
+	bool may = e == ERR_UNREACHABLE || e == ERR_TIMEDOUT || may_fail(n, e);
+	if (e && (p->must || !may))
 		world_fail(n->w, "node %u: reading /%s at %llu of %zu: %s", n->no, p->path,
 			   (unsigned long long)p->off, p->want.len, err_text(e));
 	if (!e && p->off != p->want.len)
@@ -451,7 +489,8 @@ void simfile_read(struct simnode *n, const struct leaf *l, bool must)
 	ev.open.inode = l->s.id;
 	enum err e = simnode_step(n, &ev);
 	if (e) {
-		world_fail(n->w, "node %u: open /%s says %s", n->no, l->path, err_text(e));
+		if (!may_fail(n, e))
+			world_fail(n->w, "node %u: open /%s says %s", n->no, l->path, err_text(e));
 		return;
 	}
 	struct shadow *s = shadow_find(n, ev.open.file);
@@ -538,5 +577,5 @@ void simfile_forget(struct simnode *n)
 		parked_free(n, 0);
 	for (uint32_t k = 0; k < n->shadows_count; k++)
 		wr_fini(&n->shadows[k].bytes);
-	n->shadows_count = 0;
+	n->shadows_count = n->late_count = 0;
 }

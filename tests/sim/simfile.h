@@ -17,6 +17,7 @@ void simfile_read_all(struct world *w); /* every file on every node */
 bool simfile_reading(const struct world *w);
 void simfile_prune(struct simnode *n); /* forget what is closed, once all is sealed */
 void simfile_close_all(struct simnode *n);
+void simfile_space(struct simnode *n); /* the disk has room: closes that waited go on */
 void simfile_forget(struct simnode *n); /* the node went down */
 
 #endif

@@ -3,15 +3,20 @@
  * simnet.c - see simnet.h
  *
  * A session is what sys/link gives: messages of one class arrive in order, whole, or the session
- * goes down at both ends, each hearing of it in its own time.  Bulk and control overtake each
- * other.  What was on its way when it broke is lost.
+ * goes down at both ends, each hearing of it in its own time: meanwhile a new one may be up, and
+ * what was on its way in the old one comes after the new one's first messages, where one side
+ * noticed nothing (half); soon after that side drops the old one.  Bulk and control overtake each
+ * other.
  *
  * I1  a side hears EV_UP first and EV_DOWN last, and nothing after it
- * I2  a pair that may connect has a session, or sides still to hear of its end, or one timer
+ * I2  a pair has a session that is up or one timer to connect it
  */
 #include "simnet.h"
-#include "simnode.h"
+#include "siminbox.h"
 #include <stdlib.h>
+
+#define CLOG (15 * SIM_SECOND) /* what stands still for so long is given up */
+#define LINGER (40 * SIM_SECOND) /* a side that hears nothing gives up, at the latest */
 
 static void connect_later(struct world *w, uint32_t a, uint32_t b)
 {
@@ -69,7 +74,7 @@ static struct session *session_find(struct world *w, uint64_t no)
 static struct session *session_of(struct world *w, uint32_t a, uint32_t b)
 {
 	for (uint32_t k = 0; k < w->sessions_count; k++)
-		if (w->sessions[k].node[0] == a && w->sessions[k].node[1] == b)
+		if (w->sessions[k].up && w->sessions[k].node[0] == a && w->sessions[k].node[1] == b)
 			return &w->sessions[k];
 	return NULL;
 }
@@ -85,53 +90,88 @@ static struct simnode *side_node(struct world *w, const struct session *s, unsig
 
 static void session_remove(struct world *w, struct session *s)
 {
-	uint32_t a = s->node[0], b = s->node[1];
-
 	session_empty(s);
 	*s = w->sessions[--w->sessions_count];
 	for (size_t k = 0; k < ARRAY_LEN(s->way); k++) /* it has moved */
 		if (!s->way[k].first)
 			s->way[k].last = &s->way[k].first;
-	connect_later(w, a, b); /* I2 */
 }
 
-static void session_break(struct world *w, struct session *s)
+static void down_later(struct world *w, struct session *s, unsigned side, uint64_t usec)
+{
+	struct timer *t = world_timer(w, TIMER_DOWN, usec);
+
+	t->a = s->no;
+	t->b = side;
+	t->node = s->node[side];
+	s->downs++;
+}
+
+/* lingers: the side that notices last, or 2: both soon. */
+static void session_end(struct world *w, struct session *s, unsigned lingers)
 {
 	if (!s->up)
 		return;
 	s->up = false;
-	session_empty(s);
+	s->half = lingers < 2 && s->told[lingers];
+	s->lingers = lingers;
+	if (!s->half)
+		session_empty(s);
 	s->downs = 0;
 	for (unsigned side = 0; side < 2; side++) {
 		if (!s->told[side] || !side_node(w, s, side))
 			continue;
-		struct timer *t = world_timer(w, TIMER_DOWN, world_about(w, w->f.delay_usec));
-		t->a = s->no;
-		t->b = side;
-		s->downs++;
+		bool late = s->half && side == lingers;
+		down_later(w, s, side, world_about(w, late ? LINGER / 2 : w->p->delay_usec));
 	}
+	connect_later(w, s->node[0], s->node[1]); /* I2 */
 	if (s->downs == 0)
 		session_remove(w, s);
+}
+
+static void session_break(struct world *w, struct session *s)
+{
+	session_end(w, s, 2);
 }
 
 static void on_down(struct world *w, const struct timer *t)
 {
 	struct session *s = session_find(w, t->a);
 
-	if (!s)
+	if (!s || s->over[t->b])
 		return;
 	struct simnode *n = side_node(w, s, (unsigned)t->b);
+	s->over[t->b] = true;
 	bool last = --s->downs == 0;
 	if (last)
 		session_remove(w, s);
 	if (n)
-		simnode_down(n, t->a * 2 + t->b);
+		siminbox_down(n, t->a * 2 + t->b);
+}
+
+/* A new session takes the place of one that this side believes in, soon. */
+static void replace_older(struct world *w, uint32_t to, uint32_t from)
+{
+	for (uint32_t k = 0; k < w->sessions_count; k++) {
+		const struct session *s = &w->sessions[k];
+		unsigned side = s->node[0] == to ? 0 : 1;
+		if (s->up || s->node[side] != to || s->node[1 - side] != from)
+			continue;
+		struct timer *t = world_timer(w, TIMER_DOWN, world_about(w, SIM_SECOND / 4));
+		t->a = s->no;
+		t->b = side;
+		t->node = to;
+	}
 }
 
 void simnet_drop(struct simnode *from, uint64_t peer)
 {
 	struct session *s = session_find(from->w, peer / 2);
 
+	if (s && s->half && s->lingers == peer % 2) { /* it hears no more of it */
+		s->half = false;
+		session_empty(s);
+	}
 	if (s)
 		session_break(from->w, s);
 }
@@ -147,6 +187,27 @@ void simnet_gone(struct simnode *n)
 	}
 }
 
+void simnet_break(struct simnode *n)
+{
+	simnet_gone(n);
+	world_say(n->w, "node %u: its sessions break", n->no);
+}
+
+void simnet_half(struct simnode *n)
+{
+	struct world *w = n->w;
+
+	for (uint32_t k = 0; k < w->sessions_count; k++) {
+		struct session *s = &w->sessions[k];
+		if (!s->up || (s->node[0] != n->no && s->node[1] != n->no) || world_chance(w, 2))
+			continue;
+		world_say(w, "the session of nodes %u and %u ends on one side", s->node[0],
+			  s->node[1]);
+		session_end(w, s, s->node[0] == n->no ? 1 : 0);
+		return;
+	}
+}
+
 void simnet_cut(struct world *w, bool clog)
 {
 	for (uint32_t k = w->sessions_count; k-- > 0;) {
@@ -157,7 +218,7 @@ void simnet_cut(struct world *w, bool clog)
 			session_break(w, s);
 			continue;
 		}
-		struct timer *t = world_timer(w, TIMER_BREAK, 15 * SIM_SECOND);
+		struct timer *t = world_timer(w, TIMER_BREAK, CLOG);
 		t->a = s->no;
 	}
 }
@@ -173,38 +234,44 @@ static void on_break(struct world *w, const struct timer *t)
 
 /* ---- messages ---- */
 
-static void enqueue(struct world *w, struct session *s, unsigned way, uint8_t *take, size_t len)
+static struct queued *enqueue(struct world *w, struct session *s, unsigned way, uint8_t *take,
+			      size_t len)
 {
 	struct queued *q = calloc(1, sizeof(*q));
-	uint64_t delay = 100 + rng_below(&w->rng, w->f.delay_usec + 1);
+	uint64_t delay = 100 + world_below(w, w->p->delay_usec + 1);
 
 	assert(q);
 	q->bytes = take;
 	q->len = len;
 	*s->way[way].last = q;
 	s->way[way].last = &q->next;
-	s->way[way].free_at = MAX(s->way[way].free_at, w->now + delay);
+	s->way[way].sent_at = MAX(s->way[way].sent_at, w->now);
+	if (w->p->bandwidth && !w->healed)
+		s->way[way].sent_at += len * SIM_SECOND / w->p->bandwidth;
+	s->way[way].free_at = MAX(s->way[way].free_at, s->way[way].sent_at + delay);
 	struct timer *t = world_timer(w, TIMER_DELIVER, s->way[way].free_at - w->now);
 	t->a = s->no;
 	t->b = way;
+	t->node = s->node[way / 2];
+	return q;
 }
 
-void simnet_send(struct simnode *from, uint64_t peer, bool bulk, uint8_t *take, size_t len)
+void simnet_send(struct simnode *from, uint64_t peer, const struct simmsg *m)
 {
 	struct world *w = from->w;
 	struct session *s = session_find(w, peer / 2);
 
 	if (!s || !s->up) {
-		free(take);
+		free(m->take);
 		return;
 	}
-	assert(take && len);
-	if (!w->healed && world_chance(w, w->f.loss)) {
-		free(take);
+	assert(m->take && m->len);
+	if (!w->healed && world_chance(w, w->p->loss)) {
+		free(m->take);
 		session_break(w, s);
 		return;
 	}
-	enqueue(w, s, 2 * (unsigned)(1 - peer % 2) + bulk, take, len);
+	enqueue(w, s, 2 * (unsigned)(1 - peer % 2) + m->bulk, m->take, m->len)->rotten = m->rotten;
 }
 
 static void begin(struct world *w, struct session *s, unsigned side)
@@ -213,8 +280,14 @@ static void begin(struct world *w, struct session *s, unsigned side)
 	struct simnode *other = &w->nodes[s->node[1 - side]];
 
 	s->told[side] = true;
+	replace_older(w, s->node[side], s->node[1 - side]);
 	if (n)
-		simnode_up(n, s->no * 2 + side, other, s->joining);
+		siminbox_up(n, s->no * 2 + side, other, s->joining);
+}
+
+static bool hears(const struct session *s, unsigned side)
+{
+	return s->up || (s->half && side == s->lingers && !s->over[side]);
 }
 
 static void on_deliver(struct world *w, const struct timer *t)
@@ -222,7 +295,7 @@ static void on_deliver(struct world *w, const struct timer *t)
 	struct session *s = session_find(w, t->a);
 	unsigned side = (unsigned)t->b / 2;
 
-	if (!s || !s->up || !s->way[t->b].first)
+	if (!s || !s->way[t->b].first || !hears(s, side))
 		return;
 	struct simnode *n = side_node(w, s, side);
 	if (!n)
@@ -232,6 +305,7 @@ static void on_deliver(struct world *w, const struct timer *t)
 		struct timer *again = world_timer(w, TIMER_DELIVER, SIM_SECOND / 5);
 		again->a = t->a;
 		again->b = t->b;
+		again->node = t->node;
 		return;
 	}
 	struct queued *q = s->way[t->b].first;
@@ -239,7 +313,7 @@ static void on_deliver(struct world *w, const struct timer *t)
 	if (!q->next)
 		s->way[t->b].last = &s->way[t->b].first;
 	if (q->bytes)
-		simnode_message(n, t->a * 2 + side, (struct bytes){q->bytes, q->len});
+		siminbox_message(n, t->a * 2 + side, q);
 	else
 		begin(w, s, side);
 	queued_free(q);

@@ -9,10 +9,18 @@
 
 void simnet_init(struct world *w); /* who may ever connect */
 void simnet_fini(struct world *w);
-/* Takes bytes (malloc'd).  peer: as the node knows the session. */
-void simnet_send(struct simnode *from, uint64_t peer, bool bulk, uint8_t *take, size_t len);
+struct simmsg {
+	uint8_t *take; /* malloc'd; taken */
+	size_t len;
+	bool bulk, rotten;
+};
+void simnet_send(struct simnode *from, uint64_t peer,
+		 const struct simmsg *m); /* peer: as the node
+					     knows the session */
 void simnet_drop(struct simnode *from, uint64_t peer); /* it ends the session */
 void simnet_gone(struct simnode *n); /* the node went down with all its sessions */
+void simnet_break(struct simnode *n); /* its sessions break, it goes on */
+void simnet_half(struct simnode *n); /* one of them ends, and the other side does not notice */
 void simnet_timer(struct world *w, struct timer *t);
 /* Break every session over which nothing passes any more; clog: some only stand still. */
 void simnet_cut(struct world *w, bool clog);

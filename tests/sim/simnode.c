@@ -4,6 +4,10 @@
  *
  * What sys/host is in the daemon: a step's journal is appended before anything of the step is
  * seen; each action that takes time comes back as a timer.
+ *
+ * A crash strikes at one step, before its journal is appended or when some of its actions have been
+ * carried out.  Whoever called the step goes on unknowing to the end of the event, with a node that
+ * nobody hears any more: no journal, no actions, nothing acknowledged (dying).
  */
 #include "simnode.h"
 #include "oracle.h"
@@ -13,6 +17,7 @@
 #include <stdlib.h>
 
 #define WALL_MS_START INT64_C(1793000000000)
+#define ROOM_LEFT (64u << 10) /* what removals still find on a full disk */
 
 /* ---- steps ---- */
 
@@ -26,11 +31,12 @@ static bool grave(const struct event *ev, enum err e)
 
 static void tick_later(struct simnode *n)
 {
-	uint64_t due = node_deadline(n->node);
+	uint64_t due = node_deadline(n->node), now = n->w->now;
 
 	if (due == UINT64_MAX || due >= n->tick_at)
 		return;
-	struct timer *t = world_timer_of(n, TIMER_TICK, due > n->w->now ? due - n->w->now : 0);
+	due = MAX(due, n->tick_rest);
+	struct timer *t = world_timer_of(n, TIMER_TICK, due > now ? due - now : 0);
 	n->tick_at = t->at;
 }
 
@@ -81,11 +87,18 @@ static void send_stored(struct simnode *n, const struct action *a)
 		free(m);
 		return;
 	}
-	if (a->kind == ACT_SEND_BUNDLE && !n->w->o.unsynced)
+	if (a->kind == ACT_SEND_BUNDLE && !n->w->p->unsynced)
 		simdisk_sync_journal(&n->disk); /* what was sent is never made again */
 	m[0] = a->kind == ACT_SEND_BUNDLE ? WIRE_BUNDLE : WIRE_DATA;
 	memcpy(m + 1, from->at + a->stored.addr, a->stored.len);
-	simnet_send(n, a->stored.peer, a->kind == ACT_SEND_PIECE, m, 1 + (size_t)a->stored.len);
+	struct simmsg out = {m, 1 + (size_t)a->stored.len, a->kind == ACT_SEND_PIECE, false};
+	if (n->rot_sends) {
+		n->rot_sends--;
+		out.rotten = true;
+		m[1 + world_below(n->w, a->stored.len)] ^= (uint8_t)(1u << world_below(n->w, 8));
+	}
+	out.rotten |= a->kind == ACT_SEND_PIECE && n->rotten.len;
+	simnet_send(n, a->stored.peer, &out);
 }
 
 static void seal_bundle(struct simnode *n, const struct action *a)
@@ -95,7 +108,7 @@ static void seal_bundle(struct simnode *n, const struct action *a)
 
 	if (!raw)
 		return;
-	struct timer *t = world_timer_of(n, TIMER_BUNDLE, 50 + rng_below(&n->w->rng, 2000));
+	struct timer *t = world_timer_of(n, TIMER_BUNDLE, 50 + world_below(n->w, 2000));
 	t->a = a->bundle.head.seq;
 	t->bytes = raw;
 	t->len = len;
@@ -114,7 +127,8 @@ static void carry(struct simnode *n, struct action *a)
 		seal_bundle(n, a);
 		break;
 	case ACT_SEND:
-		simnet_send(n, a->send.peer, a->send.bulk, a->send.message, a->send.len);
+		simnet_send(n, a->send.peer,
+			    &(struct simmsg){a->send.message, a->send.len, a->send.bulk, false});
 		a->send.message = NULL;
 		break;
 	case ACT_SEND_BUNDLE:
@@ -138,9 +152,7 @@ static void carry(struct simnode *n, struct action *a)
 	case ACT_REPORT:
 		world_say(n->w, "node %u reports: %s", n->no, a->report.text);
 		break;
-	case ACT_JOINED: /* the invitation is used up: what it brought must not be lost */
-		n->sync = true;
-		break;
+	case ACT_JOINED:
 	case ACT_NOTIFY:
 	case ACT_NEW_DATA:
 	case ACT_KEEP:
@@ -148,13 +160,101 @@ static void carry(struct simnode *n, struct action *a)
 	}
 }
 
-enum err simnode_step(struct simnode *n, struct event *ev)
+static void wall_clock(const struct simnode *n, struct event *ev)
+{
+	int64_t ms = (int64_t)(n->w->now / 1000);
+
+	ev->now_usec = n->w->now;
+	ev->wall_ms = WALL_MS_START + ms + n->skew_ms + ms * n->drift_ppm / 1000000;
+}
+
+/* The crash that was to come strikes with this step; false: not yet. */
+static bool strikes(struct simnode *n)
+{
+	if (!n->armed || --n->crash_in)
+		return false;
+	world_say(n->w, "node %u: dies within a step", n->no);
+	n->dying = n->armed;
+	n->armed = CRASH_NONE;
+	return true;
+}
+
+/* A member that its admin forgets could never come back: as sys/host, sync before anybody hears. */
+static bool must_last(const struct simnode *n, const struct event *ev)
+{
+	bool joined = false;
+
+	for (uint32_t k = 0; k < n->acts.count; k++)
+		joined |= n->acts.at[k].kind == ACT_JOINED;
+	return joined || ev->kind == EV_JOIN || ev->kind == EV_ADMIT || ev->kind == EV_INVITE;
+}
+
+/* Append, and carry out: all, or what a crash leaves time for. */
+static void conclude(struct simnode *n, const struct event *ev, bool dies)
+{
+	struct world *w = n->w;
+	uint32_t done = n->acts.count;
+
+	if (dies && n->crash_done == 0) {
+		oracle_gone(n);
+		return;
+	}
+	if (n->acts.journal.len)
+		simdisk_append(&n->disk, wr_view(&n->acts.journal));
+	if (dies && n->crash_done > 1 && must_last(n, ev))
+		simdisk_sync(&n->disk);
+	else if (!dies && must_last(n, ev))
+		simnode_sync(n);
+	if (dies) {
+		oracle_ends(n, false);
+		done = MIN(done, n->crash_done - 1);
+	}
+	for (uint32_t k = 0; k < done && !w->failed; k++) {
+		trace_action(w, &n->acts.at[k]);
+		carry(n, &n->acts.at[k]);
+	}
+}
+
+/* As in sys/host: what there is no room for is not even begun. */
+static bool no_room(const struct simnode *n, const struct event *ev)
+{
+	size_t room = n->full_until ? node_room(n->node, ev) : 0;
+
+	return room && (n->full_all || room > ROOM_LEFT);
+}
+
+static void event_drop(struct event *ev)
+{
+	if (ev->kind == EV_BUNDLE)
+		bundle_free(ev->bundle.take);
+	else if (ev->kind == EV_BUNDLE_SEALED)
+		free(ev->bundle_sealed.take_raw);
+}
+
+static void after(struct simnode *n)
 {
 	struct world *w = n->w;
 
+	oracle_step(n);
+	tick_later(n);
+	if (n->joining && node_is_member(n->node)) {
+		n->joining = false;
+		world_say(w, "node %u is a member", n->no);
+	}
+}
+
+enum err simnode_step(struct simnode *n, struct event *ev)
+{
+	struct world *w = n->w;
+	bool dying = n->dying;
+
 	assert(n->node);
-	ev->now_usec = w->now;
-	ev->wall_ms = WALL_MS_START + (int64_t)(w->now / 1000) + n->skew_ms;
+	if (no_room(n, ev)) {
+		event_drop(ev);
+		return ERR_NOSPC;
+	}
+	size_t room = node_room(n->node, ev);
+	wall_clock(n, ev);
 	ev->journal_at = simdisk_payload_at(&n->disk);
 	world_trace_u64(w, ev->kind);
 	world_trace_u64(w, n->no);
@@ -165,48 +265,39 @@ enum err simnode_step(struct simnode *n, struct event *ev)
 	n->steps++;
 	world_trace_u64(w, e);
 	world_trace(w, n->acts.journal.at, n->acts.journal.len);
-	if (n->acts.journal.len)
-		simdisk_append(&n->disk, wr_view(&n->acts.journal));
-	if (ev->kind == EV_JOIN || ev->kind == EV_ADMIT || ev->kind == EV_INVITE)
-		n->sync = true; /* a member that its admin forgets could never come back */
+	if (n->acts.journal.len > room)
+		world_fail(w, "node %u: event %d writes %zu bytes of journal, not %zu", n->no,
+			   (int)ev->kind, n->acts.journal.len, room);
 	if (grave(ev, e))
 		world_fail(w, "node %u: event %d: %s", n->no, (int)ev->kind, err_text(e));
-	for (uint32_t k = 0; k < n->acts.count && !w->failed; k++) {
-		trace_action(w, &n->acts.at[k]);
-		carry(n, &n->acts.at[k]);
-	}
+	if (!dying)
+		conclude(n, ev, strikes(n));
 	actions_reset(&n->acts);
-	if (w->failed)
-		return e;
-	oracle_step(n);
-	tick_later(n);
-	if (n->sync) {
-		simdisk_sync(&n->disk);
-		oracle_synced(n);
-		n->sync = false;
-	}
-	if (n->joining && node_is_member(n->node)) {
-		n->joining = false;
-		world_say(w, "node %u is a member", n->no);
-	}
+	if (!w->failed)
+		after(n);
 	return e;
+}
+
+void simnode_sync(struct simnode *n)
+{
+	if (n->dying)
+		return;
+	simdisk_sync(&n->disk);
+	oracle_synced(n);
 }
 
 bool simnode_may_lack(const struct simnode *n)
 {
-	return n->role < ROLE_WRITER || n->w->f.roles;
+	return n->role < ROLE_WRITER || plan_has(n->w->p, ITEM_ROLE, ITEM_RETIRE);
 }
 
 /* ---- life ---- */
 
 static enum err replay_open(void *arg, struct bytes raw, struct bundle **ret)
 {
-	struct bundle *b = simpool_open(arg, raw, false);
+	enum err e = simpool_open(arg, raw, false, ret);
 
-	if (!b)
-		return ERR_DAMAGED;
-	*ret = b;
-	return ERR_OK;
+	return e ? ERR_DAMAGED : ERR_OK;
 }
 
 static struct kv *rows_copy(struct kv *from)
@@ -226,7 +317,7 @@ static struct kv *rows_copy(struct kv *from)
 
 void simnode_commit(struct simnode *n)
 {
-	if (!n->node)
+	if (!n->node || n->dying)
 		return;
 	simdisk_sync(&n->disk);
 	kv_free_map(n->snap.kv);
@@ -274,11 +365,16 @@ void simnode_start(struct simnode *n)
 
 	if (n->node)
 		return;
+	if (n->full_until) { /* the daemon would not come up */
+		(void)world_timer_of(n, TIMER_START, 1 + n->full_until - n->w->now);
+		return;
+	}
 	n->life++;
 	n->tick_at = UINT64_MAX;
-	n->stopping = n->sync = false;
+	n->tick_rest = 0;
+	n->stopping = false;
 	n->joining = n->no > 0; /* until it shows that it is a member */
-	rng_bytes(&n->w->rng, n->config.seed, sizeof(n->config.seed));
+	dice_bytes(&n->w->dice, n->config.seed, sizeof(n->config.seed));
 	rows_begin(n, &journal, &piece);
 	n->node = node_new(n->kv, &n->config);
 	assert(n->node);
@@ -316,7 +412,8 @@ void simnode_stop(struct simnode *n)
 		return;
 	n->stopping = true;
 	simfile_close_all(n);
-	(void)simnode_step(n, &ev);
+	if (n->node)
+		(void)simnode_step(n, &ev);
 	(void)world_timer_of(n, TIMER_STOP, 10 * SIM_SECOND);
 }
 
@@ -327,14 +424,17 @@ void simnode_end(struct simnode *n, enum simnode_end how)
 	if (!n->node)
 		return;
 	world_say(n->w, "node %u %s", n->no, ways[how]);
-	oracle_ends(n, how == SIMNODE_CLEAN);
+	if (!n->dying)
+		oracle_ends(n, how == SIMNODE_CLEAN);
+	n->dying = n->armed = CRASH_NONE;
 	if (how == SIMNODE_CLEAN) {
 		simnode_commit(n);
 		n->disk.clean = true;
 	} else if (how == SIMNODE_POWER) {
-		simdisk_power_cut(&n->disk, &n->w->rng);
+		simdisk_power_cut(&n->disk, &n->w->dice);
 		oracle_power_cut(n);
 	}
+	oracle_cut_off(n);
 	node_free(n->node);
 	n->node = NULL;
 	kv_free_map(n->kv);
@@ -344,121 +444,101 @@ void simnode_end(struct simnode *n, enum simnode_end how)
 	simnet_gone(n);
 }
 
+static void image_fini(struct image *i)
+{
+	simdisk_fini(&i->disk);
+	kv_free_map(i->snap.kv);
+	*i = (struct image){0};
+}
+
+static void image_copy(struct image *to, const struct simdisk *disk, const struct snapshot *snap)
+{
+	image_fini(to);
+	to->made = true;
+	simdisk_copy(&to->disk, disk);
+	to->snap = *snap;
+	if (snap->kv)
+		to->snap.kv = rows_copy(snap->kv);
+}
+
+void simnode_image(struct simnode *n)
+{
+	if (!n->node || n->dying || !node_is_member(n->node))
+		return;
+	if (!n->w->p->forks && !node_idle(n->node))
+		return; /* what it still holds it would publish in both lives */
+	simnode_sync(n); /* as the tools that make such images ask for */
+	image_copy(&n->image, &n->disk, &n->snap);
+	oracle_image(n);
+	world_say(n->w, "node %u: an image is made", n->no);
+}
+
+/* The packs stay as they are: with them contents would be lost that nobody else had fetched, which
+ * is what restoring an old disk means. */
+static void take_packs(struct simdisk *to, struct simdisk *from)
+{
+	wr_fini(&to->packs);
+	free(to->pieces);
+	to->packs = from->packs;
+	to->pieces = from->pieces;
+	to->pieces_count = from->pieces_count;
+	to->pieces_synced = from->pieces_synced;
+	to->pieces_room = from->pieces_room;
+	from->packs = (struct wr){0};
+	from->pieces = NULL;
+}
+
+void simnode_restore(struct simnode *n, uint64_t len)
+{
+	struct image old = {0};
+
+	if (!n->image.made || !n->node || n->dying)
+		return;
+	simnode_end(n, SIMNODE_KILL);
+	simnode_repair(n);
+	image_copy(&old, &n->image.disk, &n->image.snap);
+	take_packs(&old.disk, &n->disk);
+	simdisk_fini(&n->disk);
+	kv_free_map(n->snap.kv);
+	n->disk = old.disk;
+	n->snap = old.snap;
+	oracle_restored(n);
+	(void)world_timer_of(n, TIMER_START, len);
+	world_say(n->w, "node %u: the image is put back", n->no);
+}
+
+void simnode_repair(struct simnode *n)
+{
+	if (n->rotten.len)
+		n->disk.packs.at[n->rotten.addr + n->rotten.len / 2] ^= 1;
+	n->rotten.len = 0;
+}
+
+bool simnode_is_rotten(const struct simnode *n, const struct hash *name)
+{
+	return n->rotten.len && memcmp(&n->rotten.name, name, sizeof(*name)) == 0;
+}
+
+void simnode_space(struct simnode *n)
+{
+	n->full_until = 0;
+	n->full_all = false;
+	world_say(n->w, "node %u: the disk has room again", n->no);
+	simfile_space(n);
+}
+
 void simnode_free(struct simnode *n)
 {
 	node_free(n->node);
 	kv_free_map(n->kv);
 	kv_free_map(n->snap.kv);
+	image_fini(&n->image);
 	simdisk_fini(&n->disk);
 	actions_fini(&n->acts);
 	simfile_forget(n);
 	free(n->shadows);
+	free(n->late);
 	free(n->parked);
-}
-
-/* ---- messages ---- */
-
-void simnode_up(struct simnode *n, uint64_t peer, const struct simnode *other, bool joining)
-{
-	struct event ev = {.kind = EV_UP, .peer = peer};
-	struct hash h;
-	uint64_t no = peer / 2;
-
-	ev.up.device = other->config.device.pub;
-	ev.up.we_join = joining && n->joining;
-	ev.up.joining = joining && !ev.up.we_join;
-	hash_blake((struct bytes){(const uint8_t *)&no, sizeof(no)}, &h);
-	memcpy(ev.up.hash, h.b, HASH_LEN);
-	if (ev.up.we_join)
-		memcpy(ev.up.secret, n->secret, sizeof(ev.up.secret));
-	(void)simnode_step(n, &ev);
-}
-
-void simnode_down(struct simnode *n, uint64_t peer)
-{
-	struct event ev = {.kind = EV_DOWN, .peer = peer};
-
-	(void)simnode_step(n, &ev);
-}
-
-static void on_data(struct simnode *n, uint64_t peer, struct bytes sealed)
-{
-	struct event ev = {.kind = EV_PIECE, .peer = peer};
-	struct wr plain = {0};
-
-	hash_blake(sealed, &ev.piece.name);
-	if (!node_expects(n->node, peer, &ev.piece.name, &ev.piece.kind))
-		return;
-	if (ev.piece.kind == SEAL_NODE) {
-		enum err e = simpool_node(n, sealed, &plain);
-		if (e && e != ERR_NOENT)
-			world_fail(n->w, "node %u: a manifest node does not open: %s", n->no,
-				   err_text(e));
-	}
-	ev.piece.stored = (uint32_t)sealed.len;
-	ev.piece.addr = simdisk_pack(&n->disk, ev.piece.kind, &ev.piece.name, sealed);
-	ev.piece.plain = wr_view(&plain);
-	(void)simnode_step(n, &ev);
-	wr_fini(&plain);
-}
-
-static void on_bundle(struct simnode *n, uint64_t peer, struct bytes raw)
-{
-	struct event ev = {.kind = EV_BUNDLE, .peer = peer};
-
-	ev.bundle.take = simpool_open(n, raw, true);
-	if (ev.bundle.take)
-		(void)simnode_step(n, &ev);
-}
-
-void simnode_message(struct simnode *n, uint64_t peer, struct bytes message)
-{
-	struct event ev = {.peer = peer};
-	struct wire_message m;
-	enum err e = wire_decode(message, &m);
-
-	if (e) {
-		world_fail(n->w, "node %u: a message does not decode: type %u, %s", n->no,
-			   message.at[0], err_text(e));
-		return;
-	}
-	switch ((enum wire_type)m.type) {
-	case WIRE_DATA:
-		on_data(n, peer, m.data);
-		return;
-	case WIRE_BUNDLE:
-		on_bundle(n, peer, m.bundle);
-		return;
-	case WIRE_JOIN:
-		ev.kind = EV_JOIN;
-		ev.join = m.join;
-		break;
-	case WIRE_REFUSE:
-		ev.kind = EV_REFUSE;
-		ev.refuse.code = m.refuse.code;
-		ev.refuse.text = m.refuse.text;
-		break;
-	case WIRE_ROSTER:
-		ev.kind = EV_ROSTER;
-		ev.message.bytes = message;
-		break;
-	case WIRE_VECTOR:
-		ev.kind = EV_VECTOR;
-		ev.vector.take_applied = m.vector.applied;
-		ev.vector.roster = m.vector.roster;
-		break;
-	case WIRE_WANT:
-	case WIRE_NO:
-	case WIRE_CANCEL:
-		ev.kind = m.type == WIRE_WANT ? EV_WANT : m.type == WIRE_NO ? EV_NO : EV_CANCEL;
-		ev.names.at = m.names.at;
-		ev.names.count = m.names.count;
-		break;
-	case WIRE_PING:
-	case WIRE_PONG:
-		return;
-	}
-	(void)simnode_step(n, &ev);
 }
 
 /* ---- timers ---- */
@@ -468,22 +548,34 @@ static void on_tick(struct simnode *n)
 	struct event ev = {.kind = EV_TICK};
 
 	n->tick_at = UINT64_MAX;
-	if (node_deadline(n->node) <= n->w->now)
-		(void)simnode_step(n, &ev);
-	else
+	if (node_deadline(n->node) > n->w->now) {
 		tick_later(n);
+		return;
+	}
+	if (simnode_step(n, &ev) != ERR_NOSPC)
+		return;
+	ev = (struct event){.kind = EV_TICK}; /* reads that waited long enough end all the same */
+	ev.tick.full = true;
+	n->tick_rest = n->w->now + SIM_SECOND;
+	(void)simnode_step(n, &ev);
 }
 
 static void on_bundle_sealed(struct simnode *n, struct timer *t)
 {
 	struct event ev = {.kind = EV_BUNDLE_SEALED};
 
-	oracle_bundle(n, (struct bytes){t->bytes, t->len});
 	ev.bundle_sealed.seq = t->a;
 	ev.bundle_sealed.take_raw = t->bytes;
 	ev.bundle_sealed.len = t->len;
+	if (!no_room(n, &ev))
+		oracle_bundle(n, (struct bytes){t->bytes, t->len});
 	t->bytes = NULL;
 	enum err e = simnode_step(n, &ev);
+	if (e == ERR_NOSPC) { /* it is told that it has to be made again */
+		ev = (struct event){.kind = EV_BUNDLE_SEALED};
+		ev.bundle_sealed.err = e;
+		e = simnode_step(n, &ev) == ERR_NOSPC ? ERR_OK : ERR_IO;
+	}
 	if (e)
 		world_fail(n->w, "node %u: its own bundle: %s", n->no, err_text(e));
 }
@@ -513,9 +605,5 @@ void simnode_timer(struct simnode *n, struct timer *t)
 		simnode_end(n, SIMNODE_KILL);
 		(void)world_timer_of(n, TIMER_START, world_about(n->w, SIM_SECOND));
 		break;
-	}
-	if (n->node && n->stopping && node_idle(n->node)) {
-		simnode_end(n, SIMNODE_CLEAN);
-		(void)world_timer_of(n, TIMER_START, world_about(n->w, SIM_SECOND));
 	}
 }

@@ -50,7 +50,7 @@ static void add(struct entries *l, const struct entry *e)
 
 static void random_nonce(struct simnode *n, uint8_t nonce[SEAL_NONCE])
 {
-	rng_bytes(&n->w->rng, nonce, SEAL_NONCE);
+	dice_bytes(&n->w->dice, nonce, SEAL_NONCE);
 }
 
 /* Seal and store a plaintext that nobody has, or take what there is. */
@@ -211,8 +211,6 @@ static enum err run(struct job *j)
 		return e;
 	for (uint32_t k = 0; k < j->level.count; k++)
 		m.holes += j->level.at[k].kind == ENTRY_HOLE ? j->level.at[k].len : 0;
-	for (uint32_t k = 0; k < j->level.count; k++)
-		m.holes += j->level.at[k].kind == ENTRY_HOLE ? j->level.at[k].len : 0;
 	for (; j->level.count > MANIFEST_ROOT_MAX; m.depth++)
 		raise_level(j, m.depth);
 	m.count = j->level.count;
@@ -255,10 +253,25 @@ void simpool_seal(struct simnode *n, uint64_t work)
 	ev.sealed.missing = j.missing;
 	ev.sealed.missing_count = ev.sealed.err == ERR_AGAIN ? j.missing_count : 0;
 	simdisk_sync_packs(&n->disk);
-	if (!ev.sealed.err)
-		oracle_sealed(n, ev.sealed.manifest);
-	(void)simnode_step(n, &ev);
+	bool sealed = !ev.sealed.err;
+	enum err e = simnode_step(n, &ev);
+	if (e == ERR_NOSPC) /* the job is kept until there is room */
+		world_timer_of(n, TIMER_SEAL, 5 * SIM_SECOND)->a = work;
+	else if (sealed && !n->dying)
+		oracle_sealed(n, wr_view(&j.manifest));
 	job_fini(&j);
+}
+
+void simpool_pair(struct sign_pair *p, uint8_t number)
+{
+	static struct sign_pair pairs[256]; /* making one takes longer than many a run's steps */
+	static bool made[256];
+	uint8_t seed[32] = {number};
+
+	if (!made[number])
+		sign_pair_init(&pairs[number], seed);
+	made[number] = true;
+	*p = pairs[number];
 }
 
 uint8_t *simpool_bundle(struct simnode *n, const struct action *a, size_t *len)
@@ -304,7 +317,7 @@ static enum err open_piece(struct simnode *n, struct bytes sealed, enum seal_kin
 	return e;
 }
 
-struct bundle *simpool_open(struct simnode *n, struct bytes raw, bool verify)
+enum err simpool_open(struct simnode *n, struct bytes raw, bool verify, struct bundle **ret)
 {
 	struct bundle *b = calloc(1, sizeof(*b));
 	struct wr plain = {0};
@@ -329,11 +342,11 @@ struct bundle *simpool_open(struct simnode *n, struct bytes raw, bool verify)
 	}
 	wr_fini(&plain);
 	if (e && e != ERR_NOENT) {
-		world_fail(n->w, "node %u: a bundle does not open: %s", n->no, err_text(e));
 		bundle_free(b);
-		return NULL;
+		return e;
 	}
-	return b;
+	*ret = b;
+	return ERR_OK;
 }
 
 enum err simpool_node(struct simnode *n, struct bytes sealed, struct wr *w)
@@ -389,6 +402,8 @@ enum err simpool_read(struct simnode *n, const struct piece *p, uint32_t count, 
 			e = read_chunk(n, &p[k], p[k].len, w);
 			break;
 		}
+		if (e && p[k].kind == PIECE_CHUNK && simnode_is_rotten(n, &p[k].entry.name))
+			return e;
 		if (e) {
 			world_fail(n->w, "node %u: a mapped piece of kind %d is not there: %s",
 				   n->no, (int)p[k].kind, err_text(e));

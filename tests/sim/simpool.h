@@ -11,8 +11,9 @@
 void simpool_seal(struct simnode *n, uint64_t work);
 /* The raw bundle of an ACT_BUNDLE. */
 uint8_t *simpool_bundle(struct simnode *n, const struct action *a, size_t *len);
-/* Decode, verify and open; NULL: it is forged or malformed, which fails the run. */
-struct bundle *simpool_open(struct simnode *n, struct bytes raw, bool verify);
+/* Decode, verify and open; one whose key is not here stays closed.  ERR_FORGED, ERR_MALFORMED. */
+enum err simpool_open(struct simnode *n, struct bytes raw, bool verify, struct bundle **ret);
+void simpool_pair(struct sign_pair *p, uint8_t number); /* the device key of that number */
 /* Plaintext of a manifest node that has come (key known), appended to w. */
 enum err simpool_node(struct simnode *n, struct bytes sealed, struct wr *w);
 /* The bytes of pieces, appended to w. */

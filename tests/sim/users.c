@@ -30,7 +30,7 @@ struct act { /* what is being done, and to what */
 
 static uint32_t below(struct world *w, uint32_t bound)
 {
-	return (uint32_t)rng_below(&w->rng, bound);
+	return (uint32_t)world_below(w, bound);
 }
 
 static const struct leaf *any_leaf(struct act *a, int type) /* type 0: any but the root */
@@ -153,7 +153,7 @@ static bool do_names(struct act *a, struct event *ev, const char *what)
 		return false;
 	if (e == ERR_ROFS && simnode_may_lack(n))
 		return false;
-	if (!allowed(e)) {
+	if (!allowed(e) && !(e == ERR_NOSPC && n->full_until)) {
 		world_fail(n->w, "node %u: %s of /%s and /%s says %s", n->no, what, a->path[0],
 			   a->path[1], err_text(e));
 		return false;
@@ -291,7 +291,7 @@ static void act_attr(struct act *a)
 	uint32_t mode = ev.setattr.mode;
 	if (world_chance(a->n->w, 3)) {
 		ev.setattr.set_mtime = true;
-		ev.setattr.mtime_ns = (int64_t)rng_below(&a->n->w->rng, 1u << 30);
+		ev.setattr.mtime_ns = (int64_t)world_below(a->n->w, 1u << 30);
 	}
 	if (!do_names(a, &ev, "chmod"))
 		return;
@@ -343,7 +343,9 @@ static void act_resolve(struct act *a)
 	oracle_removed(a->n);
 	enum err e = simnode_step(a->n, &ev);
 	world_say(a->n->w, "node %u: resolve /%s: %s", a->n->no, a->leaf->path, err_text(e));
-	if (!a->n->w->failed && !allowed(e) && !(e == ERR_ROFS && simnode_may_lack(a->n)))
+	bool may =
+		(e == ERR_ROFS && simnode_may_lack(a->n)) || (e == ERR_NOSPC && a->n->full_until);
+	if (!a->n->w->failed && !allowed(e) && !may)
 		world_fail(a->n->w, "node %u: resolve says %s", a->n->no, err_text(e));
 }
 
@@ -359,59 +361,71 @@ static void act_on_file(struct act *a, bool write)
 		simfile_read(a->n, a->leaf, false);
 }
 
-static void act_any(struct act *a)
+static void act(struct act *a, enum item_kind kind)
 {
-	uint32_t dice = below(a->n->w, 100);
+	bool makes = kind == ITEM_MAKE || kind == ITEM_MKDIR || kind == ITEM_SYMLINK ||
+		     kind == ITEM_LINK;
 
-	if (a->before.count > LEAVES_MAX)
-		dice = 50; /* full enough */
-	if (dice < 18)
+	if (a->before.count > LEAVES_MAX && makes)
+		kind = ITEM_REMOVE; /* full enough */
+	switch ((int)kind) {
+	case ITEM_MAKE:
 		act_make(a, TYPE_FILE);
-	else if (dice < 28)
+		break;
+	case ITEM_MKDIR:
 		act_make(a, TYPE_DIR);
-	else if (dice < 31)
+		break;
+	case ITEM_SYMLINK:
 		act_make(a, TYPE_SYMLINK);
-	else if (dice < 48)
-		act_on_file(a, true);
-	else if (dice < 60)
+		break;
+	case ITEM_WRITE:
+	case ITEM_READ:
+		act_on_file(a, kind == ITEM_WRITE);
+		break;
+	case ITEM_REMOVE:
 		act_remove(a);
-	else if (dice < 76)
+		break;
+	case ITEM_RENAME:
 		act_rename(a);
-	else if (dice < 80)
+		break;
+	case ITEM_LINK:
 		act_link(a);
-	else if (dice < 84)
+		break;
+	case ITEM_CHMOD:
 		act_attr(a);
-	else if (dice < 87)
+		break;
+	case ITEM_XATTR:
 		act_xattr(a);
-	else if (dice < 90)
+		break;
+	default:
 		act_resolve(a);
-	else
-		act_on_file(a, false);
+		break;
+	}
 }
 
-void users_act(struct world *w)
+void users_act(struct simnode *n, enum item_kind kind)
 {
-	struct simnode *n = &w->nodes[below(w, w->count)];
-	struct act *a = calloc(1, sizeof(*a));
+	struct world *w = n->w;
+	struct act *a;
 	char why[512];
 
-	assert(a);
-	a->n = n;
-	if (!n->node || n->stopping || !node_is_member(n->node)) {
-		free(a);
+	if (!n->node || n->stopping || !node_is_member(n->node))
+		return;
+	simfile_prune(n);
+	if (kind == ITEM_FSYNC || kind == ITEM_GO_ON) {
+		if (kind == ITEM_FSYNC)
+			simnode_sync(n);
+		else
+			(void)simfile_go_on(n);
 		return;
 	}
-	simfile_prune(n);
-	if (world_chance(w, 10)) { /* somebody calls fsync() */
-		simdisk_sync(&n->disk);
-		oracle_synced(n);
-	}
-	if (!world_chance(w, 6) || !simfile_go_on(n)) {
-		if (tree_list(n->node, &a->before, why, sizeof(why)))
-			act_any(a);
-		else
-			world_fail(w, "node %u: %s", n->no, why);
-	}
+	a = calloc(1, sizeof(*a));
+	assert(a);
+	a->n = n;
+	if (tree_list(n->node, &a->before, why, sizeof(why)))
+		act(a, kind);
+	else
+		world_fail(w, "node %u: %s", n->no, why);
 	tree_fini(&a->before);
 	free(a);
 }

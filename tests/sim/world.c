@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: MIT
 /*
- * world.c - one run: make a folder, let devices join, let users and faults loose, heal, judge
+ * world.c - one run: make a folder, let devices join, carry out the plan, heal, judge
  *
- *	join --all are members--> safety (users, faults) --acts done--> liveness (healed, quiet)
+ *	join --all are members--> safety (the plan) --all done--> liveness (healed, quiet)
  *	--converged--> read everything --> silence: nobody writes any more
  *
- * I1  everything random comes from w->rng, in the order of the timers; nothing depends on
- *     addresses, real time or the environment
+ * I1  everything random comes from the plan or from w->dice, which are cast anew for each timer
+ *     from the seed, the time and whom it concerns; nothing depends on addresses, real time or
+ *     the environment
  */
 #include "world.h"
+#include "faults.h"
 #include "oracle.h"
 #include "simfile.h"
 #include "simnet.h"
 #include "simnode.h"
+#include "simpool.h"
 #include "users.h"
 #include <stdarg.h>
 #include <stdlib.h>
@@ -23,8 +26,6 @@
 #define MEET (10 * SIM_SECOND) /* in this time all that may be connected are */
 #define SILENCE (90 * SIM_SECOND)
 #define STEPS_MAX UINT64_C(3000000) /* of all nodes: more is a storm */
-
-enum heal { HEAL_CUTS = 1 };
 
 /* ---- telling ---- */
 
@@ -47,7 +48,7 @@ void world_fail(struct world *w, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(w->why + n, sizeof(w->why) - (size_t)n, format, args);
 	va_end(args);
-	if (w->o.verbose)
+	if (w->verbose)
 		err_trail(tell_birth, NULL);
 }
 
@@ -55,7 +56,7 @@ void world_say(const struct world *w, const char *format, ...)
 {
 	va_list args;
 
-	if (!w->o.verbose)
+	if (!w->verbose)
 		return;
 	printf("%8llu.%06llu  ", (unsigned long long)(w->now / SIM_SECOND),
 	       (unsigned long long)(w->now % SIM_SECOND));
@@ -78,14 +79,28 @@ void world_trace_u64(struct world *w, uint64_t v)
 
 /* ---- chance ---- */
 
+uint64_t world_below(struct world *w, uint64_t bound)
+{
+	return dice_below(&w->dice, bound);
+}
+
 bool world_chance(struct world *w, uint32_t one_in)
 {
-	return one_in && rng_below(&w->rng, one_in) == 0;
+	return one_in && dice_below(&w->dice, one_in) == 0;
 }
 
 uint64_t world_about(struct world *w, uint64_t usec)
 {
-	return 1 + rng_below(&w->rng, 2 * usec + 1);
+	return 1 + dice_below(&w->dice, 2 * usec + 1);
+}
+
+/* I1.  Numbers that shift when something else is left out (sessions, works) have no part in it. */
+static void cast(struct world *w, const struct timer *t)
+{
+	uint64_t pair = t->kind == TIMER_CONNECT ? t->a << 8 | t->b : 0;
+
+	w->dice.s = dice_mix(w->p->seed ^ dice_mix(t->at)) +
+		    dice_mix((uint64_t)t->kind << 32 | t->node << 16 | pair);
 }
 
 /* ---- timers ---- */
@@ -142,92 +157,16 @@ static struct timer timer_take(struct world *w)
 	return first;
 }
 
-/* ---- faults ---- */
-
-static void cut_some(struct world *w, bool one_way)
-{
-	bool side[SIM_NODES_MAX];
-
-	for (uint32_t k = 0; k < w->count; k++)
-		side[k] = world_chance(w, 2);
-	for (uint32_t a = 0; a < w->count; a++)
-		for (uint32_t b = 0; b < w->count; b++)
-			w->cut[a][b] |= side[a] != side[b] && (!one_way || side[a]);
-	simnet_cut(w, one_way && w->f.clog);
-	world_timer(w, TIMER_HEAL, world_about(w, 10 * SIM_SECOND))->a = HEAL_CUTS;
-	world_say(w, "the network is cut%s", one_way ? " one way" : "");
-}
-
-/* An admin gives somebody else another role; the first one stays what it is. */
-static void change_role(struct world *w)
-{
-	struct simnode *by = &w->nodes[rng_below(&w->rng, w->count)];
-	struct simnode *of = &w->nodes[rng_below(&w->rng, w->count)];
-	struct event ev = {.kind = EV_ADMIT};
-
-	if (!by->node || of->no == 0 || by == of)
-		return;
-	ev.member.what = MEMBER_ROLE;
-	ev.member.subject = of->config.device.pub;
-	ev.member.role = ROLE_READER + (enum role)rng_below(&w->rng, 3);
-	enum err e = simnode_step(by, &ev);
-	world_say(w, "node %u makes node %u %s: %s", by->no, of->no, role_text(ev.member.role),
-		  err_text(e));
-	if (e && e != ERR_REFUSED && e != ERR_NOENT)
-		world_fail(w, "node %u: a change of role says %s", by->no, err_text(e));
-}
-
-static void fault(struct world *w)
-{
-	struct simnode *n = &w->nodes[rng_below(&w->rng, w->count)];
-	uint64_t down = world_about(w, 5 * SIM_SECOND);
-
-	world_timer(w, TIMER_FAULT, world_about(w, w->f.pause_usec));
-	if (w->healed)
-		return;
-	switch (rng_below(&w->rng, 6)) {
-	case 0:
-	case 1:
-		if (w->f.partition)
-			cut_some(w, w->f.clog && world_chance(w, 2));
-		break;
-	case 2:
-		if (w->f.power && n->node) {
-			simnode_end(n, SIMNODE_POWER);
-			(void)world_timer_of(n, TIMER_START, down);
-		}
-		break;
-	case 3:
-		if (w->f.kill && n->node) {
-			simnode_end(n, SIMNODE_KILL);
-			(void)world_timer_of(n, TIMER_START, down);
-		}
-		break;
-	case 4:
-		if (w->f.clean)
-			simnode_stop(n);
-		break;
-	default:
-		if (w->f.roles && world_chance(w, 2))
-			change_role(w);
-		else
-			simnode_commit(n);
-		break;
-	}
-}
-
-static void heal(struct world *w)
-{
-	memset(w->cut, 0, sizeof(w->cut));
-	world_say(w, "the network is whole again");
-}
-
 /* ---- the loop ---- */
 
-static void settle_stopping(struct world *w)
+static void settle(struct world *w)
 {
 	for (uint32_t k = 0; k < w->count; k++) {
 		struct simnode *n = &w->nodes[k];
+		if (n->node && n->dying) {
+			simnode_end(n, n->dying == CRASH_KILL ? SIMNODE_KILL : SIMNODE_POWER);
+			(void)world_timer_of(n, TIMER_START, n->crash_len);
+		}
 		if (!n->node || !n->stopping || !node_idle(n->node))
 			continue;
 		simnode_end(n, SIMNODE_CLEAN);
@@ -235,13 +174,16 @@ static void settle_stopping(struct world *w)
 	}
 }
 
-static void on_user(struct world *w)
+static void on_item(struct world *w, uint64_t k)
 {
-	if (w->quiet || w->acts == 0)
-		return;
-	w->acts--;
-	world_timer(w, TIMER_USER, world_about(w, w->f.user_usec));
-	users_act(w);
+	const struct item *i = &w->p->items[k];
+
+	w->items--;
+	w->dice.s = i->arg;
+	if (i->kind < ITEM_ROLE)
+		users_act(&w->nodes[i->node], i->kind);
+	else if (!w->healed)
+		faults_item(w, (uint32_t)k);
 }
 
 static void next(struct world *w)
@@ -249,6 +191,7 @@ static void next(struct world *w)
 	struct timer t = timer_take(w);
 
 	w->now = t.at;
+	cast(w, &t);
 	switch (t.kind) {
 	case TIMER_TICK:
 	case TIMER_SEAL:
@@ -264,19 +207,16 @@ static void next(struct world *w)
 	case TIMER_CONNECT:
 		simnet_timer(w, &t);
 		break;
-	case TIMER_USER:
-		on_user(w);
-		break;
-	case TIMER_FAULT:
-		fault(w);
+	case TIMER_ITEM:
+		on_item(w, t.a);
 		break;
 	case TIMER_HEAL:
-		heal(w);
+		faults_over(w, &t);
 		break;
 	}
 	free(t.bytes);
 	if (!w->failed)
-		settle_stopping(w);
+		settle(w);
 	for (unsigned k = 1; w->steps > STEPS_MAX && k <= EV_TICK; k++)
 		world_say(w, "%llu events of kind %u", (unsigned long long)w->events[k], k);
 	if (w->steps > STEPS_MAX)
@@ -346,9 +286,9 @@ static bool converged(struct world *w)
 	return w->nodes[0].node && world_converged(w, why, sizeof(why));
 }
 
-static bool acts_done(struct world *w)
+static bool plan_done(struct world *w)
 {
-	return w->acts == 0;
+	return w->items == 0;
 }
 
 static bool reads_done(struct world *w)
@@ -358,55 +298,21 @@ static bool reads_done(struct world *w)
 
 /* ---- beginning ---- */
 
-static void draw_faults(struct world *w)
-{
-	struct faults *f = &w->f;
-	static const uint64_t delays[] = {0, 1000, 20000, 300000};
-
-	f->delay_usec = delays[rng_below(&w->rng, ARRAY_LEN(delays))];
-	f->loss = world_chance(w, 2) ? 50 + (uint32_t)rng_below(&w->rng, 1000) : 0;
-	f->skew_ms = world_chance(w, 2) ? rng_below(&w->rng, 600000) : 0;
-	f->partition = world_chance(w, 2);
-	f->clog = world_chance(w, 2);
-	f->power = world_chance(w, 3);
-	f->kill = world_chance(w, 3);
-	f->clean = world_chance(w, 3);
-	f->early = world_chance(w, 4);
-	f->roles = world_chance(w, 6) && w->o.roles;
-	f->pause_usec = SIM_SECOND + rng_below(&w->rng, 20 * SIM_SECOND);
-	f->user_usec = 2000 + rng_below(&w->rng, 2 * SIM_SECOND);
-	f->big = world_chance(w, 2) ? 10 : 60;
-}
-
-static uint32_t draw_count(struct world *w)
-{
-	if (w->o.nodes)
-		return MIN(w->o.nodes, (uint32_t)SIM_NODES_MAX);
-	if (world_chance(w, 200))
-		return 20 + (uint32_t)rng_below(&w->rng, 31);
-	if (world_chance(w, 12))
-		return 6 + (uint32_t)rng_below(&w->rng, 6);
-	return 2 + (uint32_t)rng_below(&w->rng, 4);
-}
-
 static void node_setup(struct world *w, uint32_t k)
 {
 	struct simnode *n = &w->nodes[k];
-	uint8_t seed[32];
+	const struct plan_node *p = &w->p->nodes[k];
 
 	n->w = w;
 	n->no = k;
 	n->tick_at = UINT64_MAX;
-	rng_bytes(&w->rng, seed, sizeof(seed));
-	sign_pair_init(&n->config.device, seed);
+	simpool_pair(&n->config.device, (uint8_t)((w->p->seed + 5 * k) % 256));
 	snprintf(n->config.device_name, sizeof(n->config.device_name), "device%u", k);
 	n->config.read_timeout_ms = 20000;
-	n->role = k == 0 || world_chance(w, 4) ? ROLE_ADMIN : ROLE_WRITER;
-	if (k > 1 && world_chance(w, 6))
-		n->role = ROLE_READER;
-	if (w->f.skew_ms)
-		n->skew_ms = (int64_t)rng_below(&w->rng, 2 * w->f.skew_ms) - (int64_t)w->f.skew_ms;
-	rng_bytes(&w->rng, n->secret, sizeof(n->secret));
+	n->role = p->role;
+	n->skew_ms = p->skew_ms;
+	n->drift_ppm = p->drift_ppm;
+	dice_bytes(&w->dice, n->secret, sizeof(n->secret));
 	n->joining = k > 0;
 }
 
@@ -424,13 +330,21 @@ static void invite_all(struct world *w)
 	simdisk_sync(&w->nodes[0].disk);
 }
 
+static void items_begin(struct world *w, bool early)
+{
+	for (uint32_t k = 0; k < w->p->items_count; k++) {
+		if (w->p->items[k].early != early)
+			continue;
+		world_timer(w, TIMER_ITEM, w->p->items[k].at)->a = k;
+		w->items++;
+	}
+}
+
 static void begin(struct world *w)
 {
-	rng_init_number(&w->rng, w->o.seed);
-	seal_use_fake(w->o.seed % 100 != 99);
-	draw_faults(w);
-	w->count = draw_count(w);
-	w->f.tiny = w->count > SIM_MESH_MAX;
+	seal_use_fake(!w->p->real);
+	w->dice.s = dice_mix(w->p->seed);
+	w->count = w->p->count;
 	w->nodes = calloc(w->count, sizeof(*w->nodes));
 	assert(w->nodes);
 	oracle_init(w);
@@ -444,17 +358,8 @@ static void begin(struct world *w)
 	if (!w->failed)
 		invite_all(w);
 	simnet_init(w);
-	w->acts = w->o.steps ? w->o.steps : 20 + (uint32_t)rng_below(&w->rng, 200);
-	if (w->f.tiny && !w->o.steps)
-		w->acts = MIN(w->acts, 60u);
-	world_say(
-		w,
-		"seed %llu: %u nodes, %u acts, delay %llu us, loss 1/%u, skew %llu ms%s%s%s%s%s%s",
-		(unsigned long long)w->o.seed, w->count, w->acts,
-		(unsigned long long)w->f.delay_usec, w->f.loss, (unsigned long long)w->f.skew_ms,
-		w->f.partition ? ", partitions" : "", w->f.clog ? ", clogs" : "",
-		w->f.power ? ", power cuts" : "", w->f.kill ? ", kills" : "",
-		w->f.clean ? ", stops" : "", w->f.roles ? ", roles" : "");
+	if (w->verbose)
+		plan_write(w->p, stdout);
 }
 
 static void end(struct world *w)
@@ -475,8 +380,8 @@ static void end(struct world *w)
 
 static void join(struct world *w)
 {
-	w->healed = !w->f.early;
-	world_timer(w, TIMER_FAULT, world_about(w, w->f.pause_usec));
+	items_begin(w, true);
+	w->healed = w->items == 0;
 	if (!run(w, JOIN_LIMIT, all_members))
 		world_fail(w, "not all have joined");
 }
@@ -484,8 +389,8 @@ static void join(struct world *w)
 static void safety(struct world *w)
 {
 	w->healed = false;
-	world_timer(w, TIMER_USER, 1);
-	(void)run(w, UINT64_MAX / 2, acts_done);
+	items_begin(w, false);
+	(void)run(w, UINT64_MAX / 2, plan_done);
 }
 
 static void liveness(struct world *w)
@@ -495,15 +400,7 @@ static void liveness(struct world *w)
 	if (w->failed)
 		return;
 	w->healed = w->quiet = true;
-	heal(w);
-	for (uint32_t k = 0; k < w->count && !w->failed; k++) {
-		struct simnode *n = &w->nodes[k];
-		if (!n->node)
-			simnode_start(n);
-		else if (!n->stopping)
-			simfile_close_all(n);
-	}
-	world_say(w, "healed");
+	faults_heal(w);
 	if (!run(w, HEAL_LIMIT, converged) && !w->failed) {
 		(void)world_converged(w, why, sizeof(why));
 		world_fail(w, "has not converged: %s", why);
@@ -528,12 +425,13 @@ static void silence(struct world *w)
 	vector_unref(before);
 }
 
-enum world_answer world_run(const struct options *o, uint64_t *trace, char why[1024])
+enum world_answer world_run(const struct plan *p, bool verbose, uint64_t *trace, char why[1024])
 {
 	struct world *w = calloc(1, sizeof(*w));
 
 	assert(w);
-	w->o = *o;
+	w->p = p;
+	w->verbose = verbose;
 	begin(w);
 	if (!w->failed)
 		join(w);
