@@ -21,61 +21,8 @@
  *
  * Rows: TABLE_ROSTER number u64 -> record.
  */
-#include "core/roster.h"
-#include "base/map.h"
-#include "core/seats.h"
-#include "core/tables.h"
+#include "core/roster_impl.h"
 #include <stdlib.h>
-
-#define ROSTER_RECORDS_MAX 16384
-#define ROSTER_RECORDS_ADMIN (ROSTER_RECORDS_MAX - ROSTER_RECORDS_MAX / 4)
-#define ROLES_CACHED 256
-#define HEADS_TRIED 16
-
-static_assert(ROSTER_ADDR_MAX > MEMBER_TEXT_MAX, "an address and its NUL");
-
-struct record_held {
-	struct hash hash;
-	uint8_t *raw; /* owned */
-	size_t len;
-	struct member_record m; /* points into raw */
-	uint32_t author, subject; /* device numbers; SEATS_NONE: it has no subject */
-	uint32_t parents[MEMBER_PARENTS_MAX];
-	uint32_t edge; /* first of the edges to its children; SEATS_NONE: none, so it is a head */
-	bool counts; /* its author had the right to say it */
-	struct folder_keys *keys; /* of its box, if it is for us and was opened */
-	bool tried;
-};
-struct edge {
-	uint32_t child, next;
-};
-struct known_role {
-	bool set;
-	uint32_t record, device;
-	enum role role;
-};
-
-struct roster {
-	struct kv *kv;
-	struct folder_id folder;
-	struct sign_pair device;
-	struct record_held *at;
-	uint32_t count, room;
-	struct edge *edges;
-	uint32_t edges_count, edges_room;
-	uint32_t heads;
-	struct map *by_hash, *by_device; /* -> number u32 */
-	uint32_t devices, devices_room;
-	struct seats now, other; /* other: of a part, for one question */
-	uint32_t *order; /* of all records, the one order */
-	uint32_t *missing, *ready; /* while ordering: parents not yet taken; a heap */
-	bool *part; /* while ordering: the records that take part */
-	struct roster_member *members; /* by first appearance in the one order */
-	uint32_t *member_of; /* device number -> place in members */
-	struct known_role known[ROLES_CACHED];
-	bool head_known;
-	uint32_t head;
-};
 
 struct roster *roster_new(struct kv *kv, const struct folder_id *folder,
 			  const struct sign_pair *device)
@@ -125,7 +72,7 @@ void roster_free(struct roster *r)
 	free(r);
 }
 
-static uint32_t number_of(const struct map *m, const uint8_t id[32])
+uint32_t roster_number(const struct map *m, const uint8_t id[32])
 {
 	struct bytes v;
 	uint32_t n;
@@ -141,9 +88,9 @@ static enum err number_set(struct map *m, const uint8_t id[32], uint32_t n)
 	return map_put(m, (struct bytes){id, 32}, (struct bytes){(uint8_t *)&n, sizeof(n)});
 }
 
-static uint32_t device_of(const struct roster *r, const struct device_id *d)
+uint32_t roster_device(const struct roster *r, const struct device_id *d)
 {
-	return number_of(r->by_device, d->b);
+	return roster_number(r->by_device, d->b);
 }
 
 /* ---- room ---- */
@@ -200,7 +147,7 @@ static bool room_for_device(struct roster *r)
 /* The number of a device, a new one if need be; a number without a seat taken does no harm. */
 static enum err device_number(struct roster *r, const struct device_id *d, uint32_t *ret)
 {
-	uint32_t n = device_of(r, d);
+	uint32_t n = roster_device(r, d);
 
 	if (n == SEATS_NONE) {
 		if (!room_for_device(r))
@@ -264,7 +211,7 @@ static bool take(const struct roster *r, struct seats *s, uint32_t n)
 
 /* Work out a state from the records in r->part (closed under ancestors); whole: of all, and note
  * their order and whether each counts. */
-static void work_out(struct roster *r, struct seats *s, bool whole)
+void roster_work_out(struct roster *r, struct seats *s, bool whole)
 {
 	uint32_t ready = 0, done = 0;
 
@@ -293,7 +240,7 @@ static void work_out(struct roster *r, struct seats *s, bool whole)
 }
 
 /* Complete r->part, in which some records are marked, with their ancestors. */
-static void close_part(struct roster *r)
+void roster_close_part(struct roster *r)
 {
 	for (uint32_t k = r->count; k-- > 0;) /* I2: descendants first */
 		for (uint32_t p = 0; r->part[k] && p < r->at[k].m.parents_count; p++)
@@ -304,12 +251,12 @@ static void work_out_whole(struct roster *r)
 {
 	for (uint32_t k = 0; k < r->count; k++)
 		r->part[k] = true;
-	work_out(r, &r->now, true);
+	roster_work_out(r, &r->now, true);
 }
 
 /* ---- what is known of members, for those who ask ---- */
 
-static void text_copy(char *to, size_t size, struct bytes from)
+void roster_text_copy(char *to, size_t size, struct bytes from)
 {
 	size_t n = MIN(from.len, size - 1);
 
@@ -326,9 +273,9 @@ static void member_fill(struct roster *r, uint32_t device, const struct device_i
 	memset(m, 0, sizeof(*m));
 	m->device = *id;
 	m->role = s->role;
-	text_copy(m->name, sizeof(m->name), r->at[s->named].m.name);
+	roster_text_copy(m->name, sizeof(m->name), r->at[s->named].m.name);
 	if (s->addr != SEATS_NONE)
-		text_copy(m->addr, sizeof(m->addr), r->at[s->addr].m.text);
+		roster_text_copy(m->addr, sizeof(m->addr), r->at[s->addr].m.text);
 	if (s->role == ROLE_NONE && s->cut != SEATS_NONE)
 		m->cut = r->at[s->cut].m.vec;
 }
@@ -370,7 +317,7 @@ static bool follows_all(const struct roster *r, const struct record_held *h)
 /* The author's role by the record's own ancestors. */
 static enum role author_role(struct roster *r, const struct record_held *h)
 {
-	uint32_t author = device_of(r, &h->m.author);
+	uint32_t author = roster_device(r, &h->m.author);
 
 	if (author == SEATS_NONE)
 		return ROLE_NONE;
@@ -379,8 +326,8 @@ static enum role author_role(struct roster *r, const struct record_held *h)
 	memset(r->part, 0, r->count * sizeof(*r->part));
 	for (uint32_t k = 0; k < h->m.parents_count; k++)
 		r->part[h->parents[k]] = true;
-	close_part(r);
-	work_out(r, &r->other, false);
+	roster_close_part(r);
+	roster_work_out(r, &r->other, false);
 	return r->other.at[author].role;
 }
 
@@ -395,7 +342,7 @@ static enum err fits(struct roster *r, struct record_held *h)
 	if (h->m.kind == MEMBER_FOUND || memcmp(h->m.folder.b, r->folder.b, HASH_LEN) != 0)
 		return fail(ERR_MALFORMED);
 	for (uint32_t k = 0; k < h->m.parents_count; k++) {
-		h->parents[k] = number_of(r->by_hash, h->m.parents[k].b);
+		h->parents[k] = roster_number(r->by_hash, h->m.parents[k].b);
 		if (h->parents[k] == SEATS_NONE)
 			return ERR_AGAIN;
 	}
@@ -519,7 +466,7 @@ static enum err load_row(struct roster *r, struct bytes value)
 	if (!e && r->count == 0 && memcmp(h.hash.b, r->folder.b, HASH_LEN) != 0)
 		e = fail(ERR_DAMAGED);
 	for (uint32_t k = 0; !e && k < h.m.parents_count; k++) {
-		h.parents[k] = number_of(r->by_hash, h.m.parents[k].b);
+		h.parents[k] = roster_number(r->by_hash, h.m.parents[k].b);
 		if (h.parents[k] == SEATS_NONE)
 			e = fail(ERR_DAMAGED);
 	}
@@ -560,209 +507,13 @@ enum err roster_load(struct roster *r)
 	return ERR_OK;
 }
 
-/* ---- questions ---- */
-
-bool roster_record(struct roster *r, uint32_t i, struct bytes *ret)
-{
-	if (i >= r->count)
-		return false;
-	*ret = (struct bytes){r->at[i].raw, r->at[i].len};
-	return true;
-}
-
-static int hash_order(const void *a, const void *b)
-{
-	return memcmp(a, b, HASH_LEN);
-}
-
-/* The heads, at most max, those with the smallest hashes first; how many in all. */
-static uint32_t heads_find(const struct roster *r, struct hash *ret, uint32_t max)
-{
-	uint32_t found = 0;
-
-	for (uint32_t k = 0; k < r->count; k++) {
-		if (r->at[k].edge != SEATS_NONE)
-			continue;
-		if (found < max)
-			ret[found] = r->at[k].hash;
-		else if (memcmp(r->at[k].hash.b, ret[max - 1].b, HASH_LEN) < 0)
-			ret[max - 1] = r->at[k].hash;
-		found++;
-		if (found >= max)
-			qsort(ret, max, sizeof(*ret), hash_order);
-	}
-	qsort(ret, MIN(found, max), sizeof(*ret), hash_order);
-	return found;
-}
-
-/* Without order, so that no memory is needed: the exclusive-or of the heads, and their number. */
-void roster_digest(const struct roster *r, struct hash *ret)
-{
-	uint8_t all[HASH_LEN + 4] = {0};
-
-	for (uint32_t k = 0; k < r->count; k++)
-		for (size_t b = 0; r->at[k].edge == SEATS_NONE && b < HASH_LEN; b++)
-			all[b] ^= r->at[k].hash.b[b];
-	for (size_t b = 0; b < 4; b++)
-		all[HASH_LEN + b] = (uint8_t)(r->heads >> (8 * b));
-	hash_blake(BYTES_OF(all), ret);
-}
-
-bool roster_has(const struct roster *r, const struct hash *record)
-{
-	return number_of(r->by_hash, record->b) != SEATS_NONE;
-}
-
-static enum role role_at(struct roster *r, uint32_t record, uint32_t device)
-{
-	struct known_role *k = &r->known[(record * 31 + device) % ROLES_CACHED];
-
-	if (k->set && k->record == record && k->device == device)
-		return k->role;
-	memset(r->part, 0, r->count * sizeof(*r->part));
-	r->part[record] = true;
-	close_part(r);
-	work_out(r, &r->other, false);
-	*k = (struct known_role){true, record, device, r->other.at[device].role};
-	return k->role;
-}
-
-enum role roster_role_at(struct roster *r, const struct hash *head, const struct device_id *d)
-{
-	uint32_t record = number_of(r->by_hash, head->b), device = device_of(r, d);
-
-	return record == SEATS_NONE || device == SEATS_NONE ? ROLE_NONE
-							    : role_at(r, record, device);
-}
-
-/*
- * The record that this device's bundles name.  Heads may be several, and by the ancestors of one
- * of them alone this device might be no member yet; so the last is taken by which it has the role
- * that it has, or the last record that gave it that role.
- */
-static uint32_t head_find(struct roster *r)
-{
-	uint32_t self = device_of(r, &r->device.pub), tried = 0;
-
-	for (uint32_t k = r->count; self != SEATS_NONE && k-- > 0 && tried < HEADS_TRIED;) {
-		if (r->at[r->order[k]].edge != SEATS_NONE)
-			continue;
-		if (role_at(r, r->order[k], self) == r->now.at[self].role)
-			return r->order[k];
-		tried++;
-	}
-	for (uint32_t k = r->count; self != SEATS_NONE && k-- > 0;) {
-		const struct record_held *h = &r->at[r->order[k]];
-		if (h->subject == self && h->counts && h->m.kind <= MEMBER_RETIRE &&
-		    role_at(r, r->order[k], self) == r->now.at[self].role)
-			return r->order[k];
-	}
-	return r->order[r->count - 1];
-}
-
-void roster_head(const struct roster *r, struct hash *ret)
-{
-	struct roster *cache = (struct roster *)(uintptr_t)r; /* what is remembered is no state */
-
-	memset(ret, 0, sizeof(*ret));
-	if (r->count == 0)
-		return;
-	if (!r->head_known) {
-		cache->head = head_find(cache);
-		cache->head_known = true;
-	}
-	*ret = r->at[r->head].hash;
-}
-
-enum role roster_role(const struct roster *r, const struct device_id *d)
-{
-	uint32_t n = device_of(r, d);
-
-	return n == SEATS_NONE ? ROLE_NONE : r->now.at[n].role;
-}
-
-const struct roster_member *roster_find(const struct roster *r, const struct device_id *d)
-{
-	uint32_t n = device_of(r, d);
-
-	return n == SEATS_NONE || r->member_of[n] == SEATS_NONE ? NULL
-								: &r->members[r->member_of[n]];
-}
-
-uint32_t roster_count(const struct roster *r)
-{
-	return r->now.members;
-}
-
-const struct roster_member *roster_at(const struct roster *r, uint32_t i)
-{
-	assert(i < r->now.members);
-	return &r->members[i];
-}
-
-bool roster_name(const struct roster *r, char name[MEMBER_NAME_MAX + 1])
-{
-	if (r->count == 0)
-		return false;
-	text_copy(name, MEMBER_NAME_MAX + 1, r->at[0].m.text);
-	return true;
-}
-
-bool roster_token_used(const struct roster *r, const struct hash *token)
-{
-	for (uint32_t k = 0; k < r->count; k++)
-		if (r->at[k].counts && r->at[k].m.kind == MEMBER_ADD &&
-		    memcmp(r->at[k].m.token.b, token->b, HASH_LEN) == 0)
-			return true;
-	return false;
-}
-
-/* ---- keys ---- */
-
-bool roster_keys(struct roster *r, struct folder_keys *ret)
-{
-	uint32_t self = device_of(r, &r->device.pub);
-	struct folder_keys all;
-
-	memset(&all, 0, sizeof(all));
-	for (uint32_t k = 0; self != SEATS_NONE && k < r->count; k++) {
-		struct record_held *h = &r->at[r->order[k]];
-		if (!h->counts || h->subject != self)
-			continue;
-		if (!h->tried)
-			h->keys = seats_keys_open(&r->device, h->m.box, &h->tried);
-		if (h->keys)
-			seats_keys_add(&all, h->keys);
-	}
-	if (all.count == 0)
-		return false;
-	*ret = all;
-	return true;
-}
-
-enum err roster_box(struct roster *r, const struct device_id *to, const uint8_t seed[32],
-		    struct wr *w)
-{
-	struct folder_keys k;
-	struct wr plain = {0};
-
-	if (!roster_keys(r, &k))
-		return fail(ERR_NOENT);
-	folder_keys_encode(&plain, &k);
-	enum err e = plain.bad ? fail(ERR_NOMEM) : seal_box(w, to, wr_view(&plain), seed);
-	if (plain.at)
-		memset(plain.at, 0, plain.len);
-	wr_fini(&plain);
-	return e;
-}
-
 /* ---- writing ---- */
 
 /* Whether the record would count if it were taken now. */
 static enum err may_write(struct roster *r, const struct member_record *m)
 {
 	struct seats_act act = {
-		.m = m, .author = device_of(r, &r->device.pub), .subject = SEATS_NONE};
+		.m = m, .author = roster_device(r, &r->device.pub), .subject = SEATS_NONE};
 
 	if (act.author == SEATS_NONE || r->now.at[act.author].role == ROLE_NONE)
 		return fail(ERR_REFUSED);
@@ -791,7 +542,7 @@ enum err roster_write(struct roster *r, const struct member_record *m, int64_t w
 		if (e)
 			return e;
 		n.folder = r->folder;
-		n.parents_count = heads_find(r, n.parents, MEMBER_PARENTS_MAX);
+		n.parents_count = roster_heads(r, n.parents, MEMBER_PARENTS_MAX);
 		n.parents_count = MIN(n.parents_count, (uint32_t)MEMBER_PARENTS_MAX);
 	}
 	member_encode(w, &n, &r->device);
