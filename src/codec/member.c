@@ -108,6 +108,8 @@ static bool body_sound(const struct member_record *m)
 		return role_ok(m->role);
 	case MEMBER_REMOVE:
 	case MEMBER_RETIRE:
+	case MEMBER_ACCEPT:
+	case MEMBER_REJECT:
 		return true;
 	case MEMBER_KEYS:
 		return m->box.len >= BOX_OVERHEAD && m->box.len <= MEMBER_BOX_MAX;
@@ -146,7 +148,7 @@ static void box_encode(struct wr *w, struct bytes box)
 
 static void body_encode(struct wr *w, const struct member_record *m)
 {
-	if (m->kind < MEMBER_FOUND || m->kind > MEMBER_ADDR) {
+	if (m->kind < MEMBER_FOUND || m->kind > MEMBER_REJECT) {
 		wr_bytes(w, m->unknown);
 		return;
 	}
@@ -161,12 +163,16 @@ static void body_encode(struct wr *w, const struct member_record *m)
 		text_encode(w, m->name);
 		box_encode(w, m->box);
 		wr_bytes(w, BYTES_OF(m->token.b));
+		vector_encode(w, m->vec);
 		break;
 	case MEMBER_ROLE:
 		wr_u8(w, m->role);
+		vector_encode(w, m->vec);
 		break;
 	case MEMBER_REMOVE:
 	case MEMBER_RETIRE:
+	case MEMBER_ACCEPT:
+	case MEMBER_REJECT:
 		vector_encode(w, m->vec);
 		break;
 	case MEMBER_KEYS:
@@ -211,15 +217,16 @@ static struct bytes text_read(struct rd *r)
 /*
  * The bodies, by kind; each begins with the subject, 32 bytes, but for unknown ones.
  *	FOUND		name's length 1, name, folder's name's length 1, folder's name
- *	ADD		role 1, name's length 1, name, box's length 2, box, token 32
- *	ROLE		role 1
- *	REMOVE, RETIRE	vector: count 4, then incarnation 8 and sequence 8 each
+ *	ADD		role 1, name's length 1, name, box's length 2, box, token 32, vector
+ *	ROLE		role 1, vector
+ *	REMOVE, RETIRE,
+ *	ACCEPT, REJECT	vector: count 4, then incarnation 8 and sequence 8 each
  *	KEYS		epoch 4, box's length 2, box
  *	ADDR		length 1, addresses
  */
 static enum err body_read(struct rd *r, struct member_record *m)
 {
-	if (m->kind < MEMBER_FOUND || m->kind > MEMBER_ADDR) {
+	if (m->kind < MEMBER_FOUND || m->kind > MEMBER_REJECT) {
 		m->unknown = rd_bytes(r, rd_left(r));
 		return ERR_OK;
 	}
@@ -234,12 +241,14 @@ static enum err body_read(struct rd *r, struct member_record *m)
 		m->name = text_read(r);
 		m->box = rd_bytes(r, rd_u16(r));
 		rd_copy(r, m->token.b, HASH_LEN);
-		return ERR_OK;
+		return vector_decode(r, &m->vec);
 	case MEMBER_ROLE:
 		m->role = rd_u8(r);
-		return ERR_OK;
+		return vector_decode(r, &m->vec);
 	case MEMBER_REMOVE:
 	case MEMBER_RETIRE:
+	case MEMBER_ACCEPT:
+	case MEMBER_REJECT:
 		return vector_decode(r, &m->vec);
 	case MEMBER_KEYS:
 		m->epoch = rd_u32(r);

@@ -17,11 +17,14 @@ enum role { ROLE_NONE = 0, ROLE_HELPER = 1, ROLE_READER = 2, ROLE_WRITER = 3, RO
 enum member_kind {
 	MEMBER_FOUND = 1, /* subject: founder; name: the device's; text: the folder's */
 	MEMBER_ADD = 2, /* subject, role, name; box: keys for it; token: hash of the invitation */
-	MEMBER_ROLE = 3, /* subject, role */
-	MEMBER_REMOVE = 4, /* subject; vec: the bundles of it that are accepted */
+	MEMBER_ROLE = 3, /* subject, role; vec: if it may write no more, what is accepted of it */
+	MEMBER_REMOVE =
+		4, /* subject; vec: what its author had applied: so much is accepted of it */
 	MEMBER_RETIRE = 5, /* subject; vec likewise */
 	MEMBER_KEYS = 6, /* subject: for whom; epoch; box */
-	MEMBER_ADDR = 7 /* subject: itself; text: "host:port" list, by commas */
+	MEMBER_ADDR = 7, /* subject: itself; text: "host:port" list, by commas */
+	MEMBER_ACCEPT = 8, /* subject; vec: its bundles that a brake held go on up to there */
+	MEMBER_REJECT = 9 /* subject; vec: what is accepted of it; it begins a new incarnation */
 };
 #define MEMBER_PARENTS_MAX 16
 #define MEMBER_NAME_MAX 64 /* a device's or folder's name: 1..64 bytes UTF-8, no control, '/' */
@@ -43,7 +46,7 @@ struct member_record {
 	struct bytes name, text, box; /* borrowed */
 	struct bytes unknown; /* body of an unknown kind; borrowed */
 	struct hash token;
-	struct vector *vec; /* owned by whoever decoded; may be NULL */
+	struct vector *vec; /* ADD: applied by its author; owned by whoever decoded; may be NULL */
 	uint8_t sig[SIG_LEN];
 };
 /* Appends and signs; by is the author.  What member_decode() would refuse is asserted. */

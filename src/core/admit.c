@@ -86,13 +86,14 @@ static enum err look_up(struct step *s, const struct hash *token, uint8_t secret
 }
 
 static enum err write_add(struct step *s, struct roster *r, const struct event *ev, enum role role,
-			  struct wr *record)
+			  const struct vector *applied, struct wr *record)
 {
 	struct member_record m = {.kind = MEMBER_ADD,
 				  .subject = ev->join.device,
 				  .role = (uint8_t)role,
 				  .name = ev->join.name,
-				  .token = ev->join.token};
+				  .token = ev->join.token,
+				  .vec = vector_ref(applied)};
 	struct wr box = {0};
 	uint8_t seed[32];
 	enum err e = ERR_OK;
@@ -105,11 +106,12 @@ static enum err write_add(struct step *s, struct roster *r, const struct event *
 	if (!e)
 		e = roster_write(r, &m, s->wall_ms, record);
 	wr_fini(&box);
+	vector_unref(m.vec);
 	return e;
 }
 
 enum err admit_join(struct step *s, struct roster *r, struct peer *from, const struct event *ev,
-		    struct wr *record)
+		    const struct vector *applied, struct wr *record)
 {
 	uint8_t secret[KEY_LEN] = {0};
 	struct hash proof;
@@ -132,7 +134,7 @@ enum err admit_join(struct step *s, struct roster *r, struct peer *from, const s
 		return refuse(s, from, REFUSE_EXPIRED, "this invitation has expired");
 	if (!member_name_ok(ev->join.name))
 		return refuse(s, from, REFUSE_UNKNOWN, "the device's name is not acceptable");
-	return write_add(s, r, ev, role, record);
+	return write_add(s, r, ev, role, applied, record);
 }
 
 enum err admit_ask(struct step *s, const struct peer *to, const struct device_id *self,

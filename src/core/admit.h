@@ -14,9 +14,10 @@
 enum err admit_invite(struct step *s, struct roster *r, const struct device_id *self,
 		      const struct event *ev) MUST_USE;
 /* Somebody asks to join (EV_JOIN): a roster record in *record (to be added by the caller), or a
- * refusal has been sent and ERR_REFUSED comes back.  ERR_EXIST: it is a member already. */
+ * refusal has been sent and ERR_REFUSED comes back.  ERR_EXIST: it is a member already.  applied:
+ * what this device has, which the newcomer then takes without asking (borrowed). */
 enum err admit_join(struct step *s, struct roster *r, struct peer *from, const struct event *ev,
-		    struct wr *record) MUST_USE;
+		    const struct vector *applied, struct wr *record) MUST_USE;
 /* Ask to be let in (we_join). */
 enum err admit_ask(struct step *s, const struct peer *to, const struct device_id *self,
 		   const char *name) MUST_USE;

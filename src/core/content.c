@@ -182,6 +182,7 @@ static enum err work_begin(struct content *c, struct step *s, struct file *f, bo
 		return fail(ERR_NOMEM);
 	f->active = w;
 	c->works++;
+	outbox_begins(c->k.outbox);
 	if (f->sealing)
 		w->over = f->sealing->no;
 	else
@@ -408,6 +409,20 @@ enum err content_changed(struct content *c, struct step *s, struct inode_id inod
 		act->file.file = f->no;
 	}
 	return step_sound(s);
+}
+
+enum err content_recheck(struct content *c, struct step *s)
+{
+	enum err e = ERR_OK;
+	bool news;
+
+	for (uint32_t b = 0; b < CONTENT_BUCKETS; b++)
+		for (struct file *f = c->by_inode[b], *next; f && !e; f = next) {
+			next = f->next_by_inode;
+			if (!f->stale)
+				e = content_changed(c, s, f->inode, &news);
+		}
+	return e;
 }
 
 /* ---- time ---- */

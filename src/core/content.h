@@ -54,6 +54,8 @@ enum err content_cut_all(struct content *c, struct step *s) MUST_USE;
  * date (they are not when the version is what was written here). */
 enum err content_changed(struct content *c, struct step *s, struct inode_id inode,
 			 bool *news) MUST_USE;
+/* The view was made again: the same for every open file. */
+enum err content_recheck(struct content *c, struct step *s) MUST_USE;
 enum err content_tick(struct content *c, struct step *s) MUST_USE;
 uint64_t content_deadline(const struct content *c);
 void content_settled(struct content *c, struct step *s, uint64_t work,

@@ -302,6 +302,7 @@ static enum err replay_work(void *arg, struct work *take)
 	}
 	*(take->cut ? &f->sealing : &f->active) = take;
 	c->works++;
+	outbox_begins(c->k.outbox);
 	return ERR_OK;
 }
 
@@ -403,6 +404,7 @@ static enum err replay_one(struct content *c, struct file *f, uint64_t no, uint8
 	case J_INC:
 	case J_TOKEN:
 	case J_DATE:
+	case J_HELD:
 	default:
 		return fail(ERR_DAMAGED);
 	}

@@ -6,28 +6,14 @@
  * is judged, put in order and fed to the view record by record; its raw bytes go into the journal
  * with the same step, so that replay meets it at the same place.
  *
- * I1  incs is sorted by number; every incarnation in applied is in incs, with that seq
+ * I1  incs is sorted by number; held has every incarnation with its seq, applied with its applied
  * I2  seen is applied without the current incarnation
- * I3  a waiting bundle is neither applied nor the next that could be
+ * I3  a waiting bundle is neither held nor the next that could be
  * I4  an incarnation belongs to the device that its number was computed from.  What another
  *     member's records or their dots claim never keeps a log from going on: members who heard of it
  *     in another order would judge otherwise, and wait for ever for what the others have applied
  */
-#include "core/log.h"
-#include "core/tables.h"
-
-struct log {
-	struct kv *kv;
-	struct view *view;
-	struct folder_id folder;
-	struct log_inc *incs;
-	uint32_t incs_count, incs_room;
-	const struct vector *applied, *seen;
-	uint64_t current, arrivals;
-	struct bundle **waiting;
-	uint32_t waiting_count, waiting_room;
-	size_t waiting_bytes;
-};
+#include "core/log_impl.h"
 
 struct log *log_new(struct kv *kv, struct view *view, const struct folder_id *folder)
 {
@@ -46,12 +32,9 @@ void log_free(struct log *l)
 {
 	if (!l)
 		return;
-	for (uint32_t k = 0; k < l->incs_count; k++)
-		vector_unref(l->incs[k].vec);
 	for (uint32_t k = 0; k < l->waiting_count; k++)
 		bundle_free(l->waiting[k]);
-	vector_unref(l->applied);
-	vector_unref(l->seen);
+	log_accept_fini(l);
 	free(l->waiting);
 	free(l->incs);
 	free(l);
@@ -73,7 +56,7 @@ static uint32_t inc_place(const struct log *l, uint64_t inc)
 	return low;
 }
 
-static struct log_inc *inc_of(const struct log *l, uint64_t inc)
+struct log_inc *log_inc_of(const struct log *l, uint64_t inc)
 {
 	uint32_t k = inc_place(l, inc);
 
@@ -82,7 +65,7 @@ static struct log_inc *inc_of(const struct log *l, uint64_t inc)
 
 const struct log_inc *log_find(const struct log *l, uint64_t inc)
 {
-	return inc_of(l, inc);
+	return log_inc_of(l, inc);
 }
 
 static enum err inc_store(struct log *l, const struct log_inc *i)
@@ -97,8 +80,13 @@ static enum err inc_store(struct log *l, const struct log_inc *i)
 	wr_u64(&w, i->follows.inc);
 	wr_u64(&w, i->follows.seq);
 	wr_u64(&w, i->seq);
+	wr_u64(&w, i->applied);
 	wr_raw(&w, i->last.b, HASH_LEN);
+	wr_raw(&w, i->born.b, HASH_LEN);
 	vector_encode(&w, i->vec);
+	wr_u8(&w, i->top == i->vec); /* as a rule */
+	if (i->top != i->vec)
+		vector_encode(&w, i->top);
 	enum err e = w.bad ? fail(ERR_NOMEM) : kv_put(l->kv, step_key_view(&k), wr_view(&w));
 	wr_fini(&w);
 	return e;
@@ -124,6 +112,18 @@ static enum err inc_add(struct log *l, const struct log_inc *new, struct log_inc
 	return ERR_OK;
 }
 
+/* I1 */
+static enum err note_held(struct log *l, struct where in)
+{
+	struct vector *held = vector_with(l->held, in.inc, in.seq);
+
+	if (!held)
+		return fail(ERR_NOMEM);
+	vector_unref(l->held);
+	l->held = held;
+	return ERR_OK;
+}
+
 /* I1, I2 */
 static enum err note_applied(struct log *l, struct where in)
 {
@@ -143,6 +143,34 @@ static enum err note_applied(struct log *l, struct where in)
 	return ERR_OK;
 }
 
+struct passed { /* a bundle that is held from now on */
+	struct where in;
+	struct hash hash;
+	const struct vector *vec; /* borrowed */
+};
+
+/* Its log is so much longer. */
+static enum err inc_went_on(struct log *l, struct log_inc *i, const struct passed *p)
+{
+	i->seq = p->in.seq;
+	i->last = p->hash;
+	vector_ref(p->vec);
+	vector_unref(i->vec);
+	i->vec = p->vec;
+	enum err e = log_raise(&i->top, p->vec);
+	if (!e)
+		e = inc_store(l, i);
+	return e ? e : note_held(l, p->in);
+}
+
+/* So much of it is applied: the next bundle, too. */
+static enum err inc_applied(struct log *l, struct log_inc *i)
+{
+	i->applied++;
+	enum err e = inc_store(l, i);
+	return e ? e : note_applied(l, (struct where){i->inc, i->applied});
+}
+
 enum err log_begin(struct log *l, const struct device_id *device, uint64_t nonce,
 		   struct where follows)
 {
@@ -150,7 +178,7 @@ enum err log_begin(struct log *l, const struct device_id *device, uint64_t nonce
 	struct log_inc *i;
 
 	new.inc = hash_incarnation(&l->folder, device, nonce);
-	if (inc_of(l, new.inc))
+	if (log_inc_of(l, new.inc))
 		return fail(ERR_EXIST);
 	enum err e = inc_add(l, &new, &i);
 	if (!e)
@@ -170,9 +198,14 @@ uint64_t log_current(const struct log *l)
 
 bool log_is_own(const struct log *l, uint64_t inc, const struct device_id *self)
 {
-	const struct log_inc *i = inc_of(l, inc);
+	const struct log_inc *i = log_inc_of(l, inc);
 
 	return i && memcmp(&i->device, self, sizeof(*self)) == 0;
+}
+
+const struct vector *log_held(const struct log *l)
+{
+	return l->held;
 }
 
 const struct vector *log_applied(const struct log *l)
@@ -188,11 +221,6 @@ const struct vector *log_seen(const struct log *l)
 uint64_t log_waiting(const struct log *l)
 {
 	return l->waiting_count;
-}
-
-const struct bundle *log_waiting_at(const struct log *l, uint32_t k)
-{
-	return k < l->waiting_count ? l->waiting[k] : NULL;
 }
 
 /* ---- hooks of the view ---- */
@@ -218,12 +246,12 @@ struct where log_where(void *arg, struct dot dot)
 /* Whether bundle a lies in the past of incarnation inc of the same device. */
 static bool descends(const struct log *l, uint64_t inc, struct where a)
 {
-	const struct log_inc *i = inc_of(l, inc);
+	const struct log_inc *i = log_inc_of(l, inc);
 
 	for (uint32_t hops = 0; i && i->follows.inc && hops < l->incs_count; hops++) {
 		if (i->follows.inc == a.inc)
 			return a.seq <= i->follows.seq;
-		i = inc_of(l, i->follows.inc);
+		i = log_inc_of(l, i->follows.inc);
 	}
 	return false;
 }
@@ -294,8 +322,8 @@ enum err log_first_lacking(struct log *l, const struct vector *peer, uint64_t *r
 {
 	uint64_t low = l->arrivals;
 
-	for (uint32_t i = 0; l->applied && i < l->applied->count; i++) {
-		struct where in = l->applied->at[i];
+	for (uint32_t i = 0; l->held && i < l->held->count; i++) {
+		struct where in = l->held->at[i];
 		uint64_t theirs = vector_get(peer, in.inc);
 		struct step_key k;
 		struct bytes value;
@@ -320,10 +348,10 @@ uint64_t log_lacks(const struct log *l, const struct vector *peer)
 {
 	uint64_t sum = 0;
 
-	for (uint32_t i = 0; l->applied && i < l->applied->count; i++) {
-		uint64_t theirs = vector_get(peer, l->applied->at[i].inc);
-		if (theirs < l->applied->at[i].seq)
-			sum += l->applied->at[i].seq - theirs;
+	for (uint32_t i = 0; l->held && i < l->held->count; i++) {
+		uint64_t theirs = vector_get(peer, l->held->at[i].inc);
+		if (theirs < l->held->at[i].seq)
+			sum += l->held->at[i].seq - theirs;
 	}
 	return sum;
 }
@@ -349,7 +377,7 @@ static enum err own_run(struct log *l, struct dot first, uint64_t last, struct w
 enum err log_own(struct log *l, const struct log_own *o)
 {
 	const struct where in = {o->head->inc, o->head->seq};
-	struct log_inc *i = inc_of(l, in.inc);
+	struct log_inc *i = log_inc_of(l, in.inc);
 	const struct dot *ops = o->ops;
 	enum err e = ERR_OK;
 
@@ -361,27 +389,30 @@ enum err log_own(struct log *l, const struct log_own *o)
 				break;
 		e = own_run(l, ops[a], ops[b - 1].op, in);
 	}
+	uint64_t number = l->arrivals;
 	if (!e)
 		e = arrive(l, in, o->raw_at, o->raw_len);
 	if (e)
 		return e;
-	i->seq = in.seq;
-	i->last = o->hash;
-	vector_ref(o->vec);
-	vector_unref(i->vec);
-	i->vec = o->vec;
-	e = inc_store(l, i);
-	return e ? e : note_applied(l, in);
+	if (in.seq == 1)
+		i->born = o->head->roster;
+	e = inc_went_on(l, i, &(struct passed){in, o->hash, o->vec});
+	if (e)
+		return e;
+	if (i->applied + 1 == in.seq && in.seq <= log_allowed(l, i))
+		return inc_applied(l, i);
+	l->stray |= !l->rebuilding;
+	return log_set_aside(l, &(struct log_unapplied){in, number, o->raw_len, o->vec});
 }
 
 /* ---- others' bundles ---- */
 
-/* Whether all that the delta names is applied: without that the whole vector cannot be covered. */
+/* Whether all that the delta names is held: without that the whole vector cannot be covered. */
 static bool delta_covered(const struct log *l, const struct vector *delta)
 {
 	for (uint32_t k = 0; delta && k < delta->count; k++)
 		if (delta->at[k].seq != LOG_DELTA_GONE &&
-		    vector_get(l->applied, delta->at[k].inc) < delta->at[k].seq)
+		    vector_get(l->held, delta->at[k].inc) < delta->at[k].seq)
 			return false;
 	return true;
 }
@@ -423,7 +454,7 @@ static enum err whole_vector(const struct log_inc *i, const struct vector *delta
  * ERR_EXIST known already. */
 static enum err turn(const struct log *l, const struct bundle *b, const struct vector **vec)
 {
-	const struct log_inc *i = inc_of(l, b->head.inc);
+	const struct log_inc *i = log_inc_of(l, b->head.inc);
 	uint64_t have = i ? i->seq : 0;
 	static const struct hash none;
 
@@ -434,14 +465,14 @@ static enum err turn(const struct log *l, const struct bundle *b, const struct v
 	if (memcmp(&b->head.prev, have ? &i->last : &none, sizeof(none)) != 0)
 		return fail(ERR_FORGED);
 	if (have == 0 && b->head.follows.seq &&
-	    vector_get(l->applied, b->head.follows.inc) < b->head.follows.seq)
+	    vector_get(l->held, b->head.follows.inc) < b->head.follows.seq)
 		return ERR_AGAIN;
 	if (!delta_covered(l, b->head.delta))
 		return ERR_AGAIN;
 	enum err e = whole_vector(i, b->head.delta, vec);
 	if (e)
 		return e;
-	if (vector_covers(l->applied, *vec))
+	if (vector_covers(l->held, *vec))
 		return ERR_OK;
 	vector_unref(*vec);
 	return ERR_AGAIN;
@@ -452,7 +483,7 @@ static enum err turn(const struct log *l, const struct bundle *b, const struct v
  * come in a later one's. */
 static bool own_dot(const struct log *l, const struct bundle *b, struct dot dot)
 {
-	const struct log_inc *i = inc_of(l, dot.inc);
+	const struct log_inc *i = log_inc_of(l, dot.inc);
 
 	return i && memcmp(&i->device, &b->head.device, sizeof(i->device)) == 0;
 }
@@ -462,7 +493,7 @@ static enum err note_silent(struct log *l, const struct bundle *b)
 {
 	for (uint32_t k = 0; k < b->count; k++) {
 		struct log_inc new = {.inc = b->records[k].dot.inc, .device = b->head.device};
-		struct log_inc *i = inc_of(l, new.inc);
+		struct log_inc *i = log_inc_of(l, new.inc);
 		enum err e = ERR_OK;
 		if (!i && l->incs_count >= LOG_INCARNATIONS_MAX - LOG_INCARNATIONS_MAX / 4)
 			continue;
@@ -497,45 +528,70 @@ static enum err apply_records(struct log *l, struct step *s, struct bundle *b,
 	return ERR_OK;
 }
 
-static enum err apply(struct log *l, struct step *s, struct bundle *b, const struct vector *vec,
-		      uint64_t raw_at)
+/* Whether a bundle that is held now is to be applied: its turn has come there, too, and nothing
+ * speaks against it. */
+static bool accepted(struct log *l, const struct log_inc *i, const struct passed *p)
 {
-	struct log_inc *i = inc_of(l, b->head.inc);
-	size_t mark = 0;
+	if (l->replay == REPLAY_HOLD && !l->rebuilding)
+		return false;
+	if (i->applied + 1 != p->in.seq || !vector_covers(l->applied, p->vec))
+		return false;
+	return (l->replay == REPLAY_APPLY && !l->rebuilding) || p->in.seq <= log_allowed(l, i);
+}
 
-	if (!i) {
-		struct log_inc new = {.inc = b->head.inc,
-				      .nonce = b->head.nonce,
-				      .device = b->head.device,
-				      .follows = b->head.follows};
-		enum err e = inc_add(l, &new, &i);
-		if (e)
-			return e;
+/* Its incarnation as the bundle shows it.  Whose it is shows in its number; a dot is a mere claim
+ * (I4). */
+static enum err inc_shown(struct log *l, const struct bundle *b, struct log_inc **ret)
+{
+	struct log_inc new = {.inc = b->head.inc};
+	enum err e = ERR_OK;
+
+	*ret = log_inc_of(l, new.inc);
+	if (!*ret)
+		e = inc_add(l, &new, ret);
+	if (e)
+		return e;
+	(*ret)->nonce = b->head.nonce;
+	(*ret)->device = b->head.device;
+	if (b->head.seq == 1) {
+		(*ret)->follows = b->head.follows;
+		(*ret)->born = b->head.roster;
 	}
-	i->nonce = b->head.nonce;
-	i->device =
-		b->head.device; /* whose it is shows in its number; a dot is a mere claim (I4) */
-	i->follows = b->head.seq == 1 ? b->head.follows : i->follows;
-	struct wr *w = step_entry(s, J_BUNDLE, &mark);
+	return ERR_OK;
+}
+
+static enum err hold(struct log *l, struct step *s, struct bundle *b, const struct vector *vec,
+		     uint64_t raw_at)
+{
+	const struct passed p = {{b->head.inc, b->head.seq}, b->hash, vec};
+	uint64_t number = l->arrivals;
+	struct log_inc *i;
+	size_t mark = 0;
+	enum err e = inc_shown(l, b, &i);
+
+	if (e)
+		return e;
+	bool go = accepted(l, i, &p);
+	if (!go && (l->unapplied_count >= LOG_HELD_MAX ||
+		    l->unapplied_bytes + b->raw_len > LOG_HELD_BYTES_MAX))
+		return fail(ERR_FULL); /* it will be sent again */
+	struct wr *w = step_entry(s, go ? J_BUNDLE : J_HELD, &mark);
 	if (w) {
 		raw_at = s->journal_at + w->len;
 		wr_raw(w, b->raw, b->raw_len);
 		step_entry_end(s, mark);
 	}
-	i->seq = b->head.seq;
-	i->last = b->hash;
-	vector_ref(vec);
-	vector_unref(i->vec);
-	i->vec = vec;
-	enum err e = inc_store(l, i);
-	struct where in = {b->head.inc, b->head.seq};
-	if (!e)
+	e = inc_went_on(l, i, &p);
+	if (!e && go)
 		e = note_silent(l, b); /* moves incs: i is not used below */
 	if (!e)
-		e = arrive(l, in, raw_at, (uint32_t)b->raw_len);
+		e = arrive(l, p.in, raw_at, (uint32_t)b->raw_len);
+	if (!e && !go)
+		return log_set_aside(
+			l, &(struct log_unapplied){p.in, number, (uint32_t)b->raw_len, vec});
 	if (!e)
 		e = apply_records(l, s, b, vec);
-	return e ? e : note_applied(l, in);
+	return e ? e : inc_applied(l, log_inc_of(l, p.in.inc));
 }
 
 /* What a waiting bundle takes: compressed, it may be thousands of times larger than it came. */
@@ -573,10 +629,10 @@ static enum err wait(struct log *l, struct bundle *b, bool judged)
 	return ERR_OK;
 }
 
-/* ERR_OK: applied and freed.  ERR_AGAIN: its turn has not come; the bundle is still the caller's.
+/* ERR_OK: held and freed.  ERR_AGAIN: its turn has not come; the bundle is still the caller's.
  * Anything else: freed. */
-static enum err try_apply(struct log *l, struct step *s, const struct log_judge *j,
-			  struct bundle *b, uint64_t raw_at)
+static enum err try_hold(struct log *l, struct step *s, const struct log_judge *j, struct bundle *b,
+			 uint64_t raw_at)
 {
 	const struct vector *vec = NULL;
 	enum err e = turn(l, b, &vec);
@@ -590,7 +646,7 @@ static enum err try_apply(struct log *l, struct step *s, const struct log_judge 
 			return e;
 		}
 		if (!e)
-			e = apply(l, s, b, vec, raw_at);
+			e = hold(l, s, b, vec, raw_at);
 		vector_unref(vec);
 	}
 	bundle_free(b);
@@ -598,12 +654,13 @@ static enum err try_apply(struct log *l, struct step *s, const struct log_judge 
 }
 
 enum err log_take(struct log *l, struct step *s, const struct log_judge *j, struct bundle *take,
-		  uint64_t raw_at, enum log_verdict *ret)
+		  enum log_verdict *ret)
 {
-	enum err e = try_apply(l, s, j, take, raw_at);
+	const struct where in = {take->head.inc, take->head.seq};
+	enum err e = try_hold(l, s, j, take, 0);
 
 	if (e == ERR_AGAIN) {
-		enum err may = j && !s->replaying ? j->may(j->arg, take) : ERR_OK;
+		enum err may = j ? j->may(j->arg, take) : ERR_OK;
 		e = may && may != ERR_AGAIN ? may : wait(l, take, !may);
 		if (e)
 			bundle_free(take);
@@ -612,8 +669,23 @@ enum err log_take(struct log *l, struct step *s, const struct log_judge *j, stru
 			e = ERR_OK;
 		return e == ERR_EXIST ? ERR_OK : e;
 	}
-	*ret = e == ERR_EXIST ? LOG_KNOWN : LOG_APPLIED;
-	return e == ERR_EXIST ? ERR_OK : e;
+	*ret = e == ERR_EXIST ? LOG_KNOWN : e == ERR_FULL ? LOG_WAITS : LOG_APPLIED;
+	if (!e && vector_get(l->applied, in.inc) < in.seq)
+		*ret = LOG_HELD;
+	return e == ERR_EXIST || e == ERR_FULL ? ERR_OK : e;
+}
+
+enum err log_replay(struct log *l, struct step *s, struct bundle *take, uint64_t raw_at, bool held)
+{
+	l->replay = held ? REPLAY_HOLD : REPLAY_APPLY;
+	enum err e = try_hold(l, s, NULL, take, raw_at);
+
+	l->replay = REPLAY_NOT;
+	if (e == ERR_AGAIN) {
+		bundle_free(take);
+		return fail(ERR_DAMAGED);
+	}
+	return e == ERR_EXIST ? fail(ERR_DAMAGED) : e;
 }
 
 enum err log_ready(struct log *l, struct step *s, const struct log_judge *j, bool *more)
@@ -622,7 +694,7 @@ enum err log_ready(struct log *l, struct step *s, const struct log_judge *j, boo
 	for (uint32_t k = 0; k < l->waiting_count; k++) {
 		struct bundle *b = l->waiting[k];
 		size_t len = wait_bytes(b);
-		enum err e = try_apply(l, s, j, b, 0);
+		enum err e = try_hold(l, s, j, b, 0);
 		if (e == ERR_AGAIN)
 			continue;
 		l->waiting[k] = l->waiting[--l->waiting_count];
@@ -645,7 +717,7 @@ static enum err load_inc(struct log *l, struct bytes key, struct bytes value)
 	struct rd rk = {.at = key.at + 1, .end = key.at + key.len};
 	struct rd r = rd_of(value);
 	struct log_inc new = {.inc = rd_be64(&rk)};
-	struct vector *vec;
+	struct vector *vec = NULL, *top = NULL;
 	struct log_inc *i;
 
 	rd_copy(&r, new.device.b, sizeof(new.device.b));
@@ -653,17 +725,29 @@ static enum err load_inc(struct log *l, struct bytes key, struct bytes value)
 	new.follows.inc = rd_u64(&r);
 	new.follows.seq = rd_u64(&r);
 	new.seq = rd_u64(&r);
+	new.applied = rd_u64(&r);
 	rd_copy(&r, new.last.b, HASH_LEN);
+	rd_copy(&r, new.born.b, HASH_LEN);
 	enum err e = vector_decode(&r, &vec);
-	if (e)
+	if (!e && rd_u8(&r))
+		top = vector_ref(vec);
+	else if (!e)
+		e = vector_decode(&r, &top);
+	if (e || !rd_done(&r) || new.applied > new.seq) {
+		vector_unref(vec);
+		vector_unref(top);
 		return fail(ERR_DAMAGED);
+	}
 	new.vec = vec;
+	new.top = top;
 	e = inc_add(l, &new, &i);
 	if (e) {
 		vector_unref(vec);
-		return e;
+		vector_unref(top);
 	}
-	return new.seq ? note_applied(l, (struct where){new.inc, new.seq}) : ERR_OK;
+	if (!e && new.seq)
+		e = note_held(l, (struct where){new.inc, new.seq});
+	return e || !new.applied ? e : note_applied(l, (struct where){new.inc, new.applied});
 }
 
 enum err log_load(struct log *l, uint64_t current)
@@ -693,5 +777,5 @@ enum err log_load(struct log *l, uint64_t current)
 		uint64_t number = rd_u64(&r);
 		l->arrivals = MAX(l->arrivals, number + 1);
 	}
-	return ERR_OK;
+	return log_load_unapplied(l);
 }

@@ -2,14 +2,21 @@
 /*
  * log.h - the logs of all incarnations: what is applied, what waits, where it stands in the journal
  *
- * A bundle is applied when it is the next of its log and its vector is covered: so the tree always
- * stands at a causally closed prefix.  What comes too early waits in a bounded table.  Every
- * applied bundle, own ones too, gets an arrival number; arrivals are an order in which causes come
- * first, so they are what a peer that lacks them is sent.
+ * A bundle is *held* when it is the next of its log, its causes are held, and its author might
+ * write by the roster that it names: then it stands in the journal and is passed on.  What comes
+ * too early waits in a bounded table.  Every held bundle, own ones too, gets an arrival number;
+ * arrivals are an order in which causes come first, so they are what a peer that lacks them is
+ * sent.
  *
- * Rows: TABLE_LOG incarnation -> device, nonce, follows, seq, hash of the last, its vector
- *       TABLE_ARRIVAL number -> incarnation, seq, journal offset and length of the raw bytes
- *       TABLE_BUNDLE incarnation, seq -> arrival number
+ * A held bundle is *applied* if it is accepted (struct log_rules) and so are its causes: the tree
+ * always stands at a causally closed prefix of what is accepted.  Which bundles those are is a
+ * function of the bundles held and of the roster.  When it turns out that one more is, or one less,
+ * log_settled() says no, and the owner has the view made again from the journal: log_rebuild().
+ *
+ * Rows: TABLE_LOG incarnation -> device, nonce, follows, seq, applied, hash of the last, its
+ * vector, the head its first names, all that its bundles had seen TABLE_ARRIVAL number ->
+ * incarnation, seq, journal offset and length of the raw bytes TABLE_HELD arrival number ->
+ * incarnation, seq, vector: held and not applied TABLE_BUNDLE incarnation, seq -> arrival number
  *       TABLE_OWN own incarnation, last op of a run -> first op, bundle
  */
 #ifndef LOG_H
@@ -20,17 +27,33 @@
 #define LOG_WAITING_MAX 4096
 #define LOG_WAITING_BYTES_MAX (64u << 20) /* of memory */
 #define LOG_INCARNATIONS_MAX VECTOR_MAX
+#define LOG_HELD_MAX 65536 /* bundles held and not applied */
+#define LOG_HELD_BYTES_MAX (256u << 20) /* of them, as they came */
 /* In a bundle's delta: this entry of the vector before is gone (a record held back had not seen
  * it). */
 #define LOG_DELTA_GONE UINT64_MAX
 
 struct log;
 struct log_inc {
-	uint64_t inc, nonce, seq; /* seq: last applied, 0: none */
+	uint64_t inc, nonce, seq, applied; /* seq: last held, 0: none; applied: no more than that */
 	struct device_id device;
 	struct where follows;
 	struct hash last; /* of bundle seq */
+	struct hash born; /* the roster head that bundle 1 names */
 	const struct vector *vec; /* of bundle seq; owned by the log; NULL: empty */
+	const struct vector *top; /* all that its bundles had seen; likewise */
+};
+/*
+ * What the log asks of the roster and of the brake.  Accepted of an incarnation is: everything, if
+ * the roster sets no limit; else what is below the limit, what a record of the roster vouches for,
+ * and what a bundle of an incarnation without limit, or an operation of this device, had seen: its
+ * author has that in its tree and in all that it writes, and could write it itself.
+ */
+struct log_rules {
+	void *arg;
+	uint64_t (*limit)(void *arg, const struct log_inc *i); /* UINT64_MAX: none */
+	uint64_t (*granted)(void *arg, uint64_t inc); /* 0: nothing */
+	uint64_t (*braked)(void *arg, const struct log_inc *i); /* as limit; nobody vouches */
 };
 struct arrival {
 	struct where in;
@@ -40,9 +63,12 @@ struct arrival {
 
 struct log *log_new(struct kv *kv, struct view *view, const struct folder_id *folder);
 void log_free(struct log *l); /* accepts NULL */
+void log_set_rules(struct log *l, const struct log_rules *r); /* before: all is accepted */
 enum err log_load(struct log *l, uint64_t current) MUST_USE; /* current: own incarnation, 0: none */
 
-const struct vector *log_applied(const struct log *l); /* borrowed until the next change */
+/* All three are borrowed until the next change. */
+const struct vector *log_held(const struct log *l);
+const struct vector *log_applied(const struct log *l);
 /* What this device's next record has seen: applied, without the current incarnation. */
 const struct vector *log_seen(const struct log *l);
 const struct log_inc *log_find(const struct log *l, uint64_t inc); /* NULL: unknown */
@@ -52,28 +78,63 @@ enum err log_begin(struct log *l, const struct device_id *device, uint64_t nonce
 uint64_t log_current(const struct log *l); /* 0: none yet */
 bool log_is_own(const struct log *l, uint64_t inc, const struct device_id *self);
 uint64_t log_waiting(const struct log *l); /* bundles that wait for their causes */
-/* One of them, borrowed until the next change; NULL: there are no more than k. */
-const struct bundle *log_waiting_at(const struct log *l, uint32_t k);
+/* How many bundles of an incarnation may be applied; UINT64_MAX: all. */
+uint64_t log_allowed(struct log *l, const struct log_inc *i);
+/* Whether the current incarnation is limited: what is written in it is not accepted any more. */
+bool log_own_limited(struct log *l);
+/* An operation of this device has seen vec (borrowed), and what it makes will say so. */
+void log_note_own(struct log *l, const struct vector *vec);
+/* None is under way any more, all are in bundles; true: look whether it is settled. */
+bool log_own_done(struct log *l);
+/* Bundles held and not applied: their number, and one of them (k from 0, in order of arrival). */
+struct log_unapplied {
+	struct where in;
+	uint64_t arrival;
+	uint32_t len; /* of the raw bytes */
+	const struct vector *vec; /* borrowed until the next change */
+};
+uint32_t log_unapplied(const struct log *l);
+const struct log_unapplied *log_unapplied_at(const struct log *l, uint32_t k);
+/* The number of incarnations known, and one of them, in order of number. */
+uint32_t log_incs(const struct log *l);
+const struct log_inc *log_inc_at(const struct log *l, uint32_t k);
+/* Whether what is applied is what is accepted; costs little while there are no limits. */
+bool log_settled(struct log *l);
+/*
+ * Begin to apply all again: what is accepted is fixed now, all else is forgotten but for what
+ * waits and which bundles own operations travel in.  The owner has deleted the rows of
+ * TABLE_LOG, ARRIVAL, BUNDLE and HELD, and feeds what the journal has, in order; then
+ * log_rebuilt().  ERR_NOMEM: nothing has changed.
+ */
+enum err log_rebuild(struct log *l) MUST_USE;
+void log_rebuilt(struct log *l);
+bool log_rebuilding(const struct log *l);
+/* Whether an own record is accepted, as far as it is in a bundle; while rebuilding. */
+bool log_accepts_own(struct log *l, struct dot dot);
 
 /* Hooks for the view (struct view_hooks). */
 struct where log_where(void *arg, struct dot dot);
 bool log_line(void *arg, struct where a, struct where b);
 
 enum log_verdict { LOG_APPLIED = 1, LOG_WAITS, LOG_KNOWN, LOG_HELD };
-/* May the author of this bundle write, by the roster it names?  ERR_OK, ERR_AGAIN (not yet: a
- * roster record is missing, or it has been removed since), ERR_REFUSED. */
+/* Might the author of this bundle write, by the roster it names?  ERR_OK, ERR_AGAIN (a roster
+ * record is missing), ERR_REFUSED. */
 struct log_judge {
 	void *arg;
 	enum err (*may)(void *arg, const struct bundle *b);
 };
 /*
- * Take a bundle (freed or kept inside, also on error): apply it now if it can be, else let it wait.
- * raw_at: 0, or the journal offset where its raw bytes already stand (replay).
+ * Take a bundle (freed or kept inside, also on error): hold it now and apply it, if it can be, else
+ * let it wait.
  * ERR_MALFORMED, ERR_FORGED: its author lies; ERR_REFUSED: its role does not allow it.
  */
 enum err log_take(struct log *l, struct step *s, const struct log_judge *j, struct bundle *take,
-		  uint64_t raw_at, enum log_verdict *ret) MUST_USE;
-/* Apply what waited and is ready now; true in *more when one was applied: call again. */
+		  enum log_verdict *ret) MUST_USE;
+/* Replay of J_BUNDLE, and of J_HELD (held: it was not applied then), whose raw bytes stand at
+ * journal offset raw_at.  Takes the bundle.  While rebuilding, held is not looked at. */
+enum err log_replay(struct log *l, struct step *s, struct bundle *take, uint64_t raw_at,
+		    bool held) MUST_USE;
+/* Hold what waited and is ready now; true in *more when one was: call again. */
 enum err log_ready(struct log *l, struct step *s, const struct log_judge *j, bool *more) MUST_USE;
 
 /* An own bundle, sealed: note it.  ops: the dots of its records, count of them; all borrowed. */

@@ -92,27 +92,8 @@ static void on_settled(void *arg, struct step *s, struct waiter w, enum err err)
 		content_settled(n->content, s, w.id, err);
 }
 
-/*
- * A bundle that the removal of its author cut off counts all the same once a bundle of a member
- * that may write has seen it: that member has it in its tree and in all that it writes from now
- * on, and without it none of that could ever be applied here.  No right is given away, for what
- * such a member vouches for it could write itself.
- */
-static bool vouched(struct node *n, const struct bundle *b)
-{
-	const struct bundle *w;
-
-	for (uint32_t k = 0; (w = log_waiting_at(n->log, k)) != NULL; k++) {
-		uint64_t seen = vector_get(w->head.delta, b->head.inc);
-		if (seen >= b->head.seq && seen != LOG_DELTA_GONE &&
-		    roster_role(n->roster, &w->head.device) >= ROLE_WRITER)
-			return true;
-	}
-	return false;
-}
-
 /* Once in a while, before what others did comes into the tree: the date of learning it. */
-static void note_date(struct node *n)
+void node_note_date(struct node *n)
 {
 	struct step *s = &n->step;
 	int64_t ahead;
@@ -127,26 +108,6 @@ static void note_date(struct node *n)
 	wr_u64(w, (uint64_t)s->wall_ms);
 	step_entry_end(s, mark);
 	n->dated_ms = s->wall_ms;
-}
-
-/* May the author of a bundle write?  By the roster that it names.  Only the clocks of one who may
- * are followed. */
-enum err node_judge(void *arg, const struct bundle *b)
-{
-	struct node *n = arg;
-
-	if (!roster_has(n->roster, &b->head.roster))
-		return ERR_AGAIN;
-	enum role role = roster_role_at(n->roster, &b->head.roster, &b->head.device);
-	if (role < ROLE_WRITER)
-		return fail(ERR_REFUSED);
-	const struct roster_member *m = roster_find(n->roster, &b->head.device);
-	bool cut_off = m && m->cut && vector_get(m->cut, b->head.inc) < b->head.seq;
-	if (cut_off && !vouched(n, b))
-		return ERR_AGAIN;
-	node_saw_clocks(n, b);
-	note_date(n);
-	return ERR_OK;
 }
 
 /* ---- life ---- */
@@ -171,6 +132,8 @@ static bool build(struct node *n)
 	if (n->reads)
 		reads_names(n->reads, n->view);
 	n->spread = n->log && n->roster ? spread_new(n->log, n->roster) : NULL;
+	if (n->log)
+		node_accept_rules(n);
 	return n->roster && n->reads && n->spread;
 }
 
@@ -283,7 +246,9 @@ enum err node_load(struct node *n)
 		current = rd_u64(&r);
 		n->dated_ms = (int64_t)rd_u64(&r);
 	}
-	e = roster_load(n->roster);
+	e = node_accept_load(n);
+	if (!e)
+		e = roster_load(n->roster);
 	node_refresh_keys(n);
 	if (!e)
 		e = log_load(n->log, current);
@@ -333,47 +298,69 @@ void node_saw_clocks(struct node *n, const struct bundle *b)
 		outbox_saw(n->outbox, b->records[k].t);
 }
 
-static enum err replay_bundle(struct node *n, struct bytes raw, uint64_t at,
-			      enum err (*open)(void *arg, struct bytes raw, struct bundle **ret),
-			      void *arg)
+struct opener {
+	enum err (*open)(void *arg, struct bytes raw, struct bundle **ret);
+	void *arg;
+};
+struct entry_read { /* of the journal */
+	enum journal_kind kind;
+	struct bytes body;
+	uint64_t at; /* of the body */
+};
+
+static enum err replay_bundle(struct node *n, const struct entry_read *j, const struct opener *o)
 {
 	struct bundle *b;
-	enum log_verdict verdict;
-	enum err e = open(arg, raw, &b);
+	enum err e = o->open(o->arg, j->body, &b);
 
 	if (e)
 		return e;
 	node_saw_clocks(n, b);
-	e = log_take(n->log, &n->step, NULL, b, at, &verdict);
-	return !e && verdict != LOG_APPLIED ? fail(ERR_DAMAGED) : e;
+	return log_replay(n->log, &n->step, b, j->at, j->kind == J_HELD);
 }
 
-static enum err replay_entry(struct node *n, uint8_t kind, struct bytes body, uint64_t at,
-			     enum err (*open)(void *arg, struct bytes raw, struct bundle **ret),
-			     void *arg)
+/* What the view is made of. */
+static enum err replay_view(struct node *n, const struct entry_read *j, const struct opener *o)
 {
+	switch ((int)j->kind) {
+	case J_RECORDS:
+		return outbox_replay(n->outbox, j->body);
+	case J_OWN:
+		return outbox_replay_own(n->outbox, j->body, j->at);
+	case J_BUNDLE:
+	case J_HELD:
+		return replay_bundle(n, j, o);
+	case J_INC:
+		return replay_inc(n, j->body);
+	case J_DATE:
+		return replay_date(n, j->body);
+	default:
+		return ERR_OK;
+	}
+}
+
+static enum err replay_entry(struct node *n, const struct entry_read *j, const struct opener *o)
+{
+	struct bytes body = j->body;
 	bool fresh;
 	enum err e;
 
-	switch ((enum journal_kind)kind) {
+	switch (j->kind) {
 	case J_RECORDS:
-		return outbox_replay(n->outbox, body);
 	case J_OWN:
-		return outbox_replay_own(n->outbox, body, at);
 	case J_BUNDLE:
-		return replay_bundle(n, body, at, open, arg);
+	case J_HELD:
+	case J_INC:
+	case J_DATE:
+		return replay_view(n, j, o);
 	case J_NODE:
 		return replay_node(n, body);
 	case J_ROSTER:
 		e = roster_add(n->roster, body, &fresh);
 		node_refresh_keys(n);
 		return e;
-	case J_INC:
-		return replay_inc(n, body);
 	case J_TOKEN:
 		return admit_replay(&n->step, body);
-	case J_DATE:
-		return replay_date(n, body);
 	case J_WORK:
 	case J_WRITE:
 	case J_TRUNCATE:
@@ -381,28 +368,40 @@ static enum err replay_entry(struct node *n, uint8_t kind, struct bytes body, ui
 	case J_CUT:
 	case J_SEALED:
 	case J_DISCARD:
-		return content_replay(n->content, kind, body);
+		return content_replay(n->content, (uint8_t)j->kind, body);
 	default:
 		return fail(ERR_DAMAGED);
 	}
 }
 
-enum err node_replay(struct node *n, uint64_t at, struct bytes payload,
-		     enum err (*open)(void *arg, struct bytes raw, struct bundle **ret), void *arg)
+enum err node_replay_only(struct node *n, const struct node_frame *f,
+			  enum err (*open)(void *arg, struct bytes raw, struct bundle **ret),
+			  void *arg)
 {
+	const struct opener o = {open, arg};
 	struct actions none = {0};
-	struct rd r = rd_of(payload);
+	struct rd r = rd_of(f->payload);
 	enum err e = ERR_OK;
 
 	n->step = (struct step){
-		.kv = n->kv, .rng = &n->rng, .acts = &none, .journal_at = at, .replaying = true};
+		.kv = n->kv, .rng = &n->rng, .acts = &none, .journal_at = f->at, .replaying = true};
 	while (rd_left(&r) && !e) {
-		uint8_t kind = rd_u8(&r);
-		struct bytes body = rd_bytes(&r, rd_u32(&r));
-		uint64_t body_at = at + (size_t)(r.at - payload.at) - body.len;
-		e = r.bad ? fail(ERR_DAMAGED) : replay_entry(n, kind, body, body_at, open, arg);
+		struct entry_read j = {.kind = (enum journal_kind)rd_u8(&r)};
+		j.body = rd_bytes(&r, rd_u32(&r));
+		j.at = f->at + (size_t)(r.at - f->payload.at) - j.body.len;
+		e = r.bad          ? fail(ERR_DAMAGED)
+		    : f->view_only ? replay_view(n, &j, &o)
+				   : replay_entry(n, &j, &o);
 	}
 	actions_fini(&none);
+	return e;
+}
+
+enum err node_replay(struct node *n, uint64_t at, struct bytes payload,
+		     enum err (*open)(void *arg, struct bytes raw, struct bundle **ret), void *arg)
+{
+	enum err e = node_replay_only(n, &(struct node_frame){at, payload, false}, open, arg);
+
 	return e ? e : store_clock(n);
 }
 
@@ -414,7 +413,7 @@ enum err node_replay_piece(struct node *n, const struct hash *name, uint8_t kind
 
 /* ---- starting ---- */
 
-static enum err begin_incarnation(struct node *n)
+enum err node_begin_incarnation(struct node *n)
 {
 	struct step *s = &n->step;
 	struct where follows = {log_current(n->log), 0};
@@ -422,12 +421,12 @@ static enum err begin_incarnation(struct node *n)
 	uint64_t nonce = rng_u64(&n->rng);
 	size_t mark;
 
-	while (i && i->seq == 0) { /* one that published nothing is known to nobody else */
+	while (i && i->applied == 0) { /* one of which nothing is accepted is none to go on from */
 		follows = i->follows;
 		i = log_find(n->log, follows.inc);
 	}
 	if (i)
-		follows = (struct where){i->inc, i->seq};
+		follows = (struct where){i->inc, i->applied};
 	struct wr *w = step_entry(s, J_INC, &mark);
 	size_t start = w->len;
 	wr_u64(w, nonce);
@@ -441,7 +440,8 @@ static enum err begin_incarnation(struct node *n)
 
 bool node_may_write(struct node *n)
 {
-	return n->have_keys && roster_role(n->roster, &n->config.device.pub) >= ROLE_WRITER;
+	return n->have_keys && !n->own_limited &&
+	       roster_role(n->roster, &n->config.device.pub) >= ROLE_WRITER;
 }
 
 /* Once there are keys: an incarnation, and what a crash left unsealed. */
@@ -453,7 +453,8 @@ enum err node_begin(struct node *n)
 		return ERR_OK;
 	n->started = true;
 	if (!log_current(n->log) || !n->clean_start)
-		e = begin_incarnation(n);
+		e = node_begin_incarnation(n);
+	node_accept_look(n);
 	return e ? e : content_start(n->content, &n->step);
 }
 
@@ -463,6 +464,8 @@ static enum err on_bundle_sealed(struct node *n, struct event *ev)
 	enum err e = outbox_sealed(n->outbox, &n->step, ev->bundle_sealed.err, raw);
 
 	free(ev->bundle_sealed.take_raw);
+	if (n->own_limited)
+		node_accept_look(n);
 	return e ? e : node_net_apply_waiting(n);
 }
 
@@ -623,7 +626,8 @@ static enum err publish(struct node *n)
 
 	if (!n->started)
 		return ERR_OK;
-	roster_head(n->roster, &p.roster);
+	p.all |= n->own_limited;
+	node_accept_head(n, &p.roster);
 	p.epoch = n->keys.at[n->keys.count - 1].epoch;
 	n->cut_all = n->cut_all && !node_idle(n); /* all that was asked for has left */
 	return outbox_publish(n->outbox, &n->step, &p);
@@ -635,6 +639,8 @@ static enum err finish(struct node *n, const struct event *ev)
 
 	if (!e)
 		e = spread_pump(n->spread, &n->step);
+	if (!e)
+		e = node_accept_go_on(n);
 	if (!e)
 		e = publish(n);
 	if (!e)

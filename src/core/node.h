@@ -57,6 +57,19 @@ enum err node_replay_piece(struct node *n, const struct hash *name, uint8_t kind
 /* In-memory state from the rows of a kv that was not empty; before node_replay(). */
 enum err node_load(struct node *n) MUST_USE;
 
+/*
+ * Whether what is applied is no longer what is accepted (a member was removed, say): asked after
+ * each step and, if so, the view is made again before the next: node_rebuild_begin(), then all
+ * frames of the journal from its beginning, then node_rebuild_end(), which fills in actions (and
+ * writes nothing into the journal).  Queries see half a tree meanwhile.  Errors as node_replay().
+ */
+bool node_wants_rebuild(const struct node *n);
+enum err node_rebuild_begin(struct node *n) MUST_USE;
+enum err node_rebuild_frame(struct node *n, uint64_t at, struct bytes payload,
+			    enum err (*open)(void *arg, struct bytes raw, struct bundle **ret),
+			    void *arg) MUST_USE;
+enum err node_rebuild_end(struct node *n, struct actions *a) MUST_USE;
+
 /* One step.  The error is the event's answer (local operations: what the program gets); the node
  * stays sound whatever it is, but for ERR_NOMEM and ERR_IO from the kv, after which it must be
  * replayed.  An event that takes something takes it also on error. */
@@ -126,6 +139,7 @@ bool node_author(struct node *n, uint64_t inc, char name[MEMBER_NAME_MAX + 1]);
 enum err node_local_bytes(struct node *n, struct bytes manifest, uint64_t *ret) MUST_USE;
 struct node_counts {
 	uint64_t inodes, bundles, waiting_bundles, records_held, works, bytes_unsealed;
+	uint64_t set_aside; /* bundles held and not applied */
 	uint64_t parked_reads, pieces, piece_bytes, conflicts;
 };
 void node_counts(struct node *n, struct node_counts *ret);

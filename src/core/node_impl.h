@@ -33,6 +33,9 @@ struct node {
 	bool have_keys, started, clean_start;
 	bool waiting_due; /* bundles that waited may be ready: the next tick looks */
 	bool cut_all; /* EV_CUT was given: publish without waiting for acknowledgements */
+	bool unsettled; /* what is applied is not what is accepted */
+	bool own_limited; /* nothing more is accepted of the current incarnation */
+	uint64_t clock_op, clock_t; /* while the view is made again */
 	struct inode_id sealing; /* of the EV_SEALED being stepped */
 	struct step step; /* of the running step */
 	struct change *changes;
@@ -50,7 +53,23 @@ void node_device(void *node, uint64_t inc, char name[65]); /* struct view_hooks 
 enum err node_begin(struct node *n) MUST_USE; /* once there are keys: an incarnation, and works */
 void node_refresh_keys(struct node *n);
 void node_saw_clocks(struct node *n, const struct bundle *b);
+enum err node_begin_incarnation(struct node *n) MUST_USE;
+struct node_frame { /* of the journal */
+	uint64_t at;
+	struct bytes payload;
+	bool view_only; /* only what the view is made of */
+};
+enum err node_replay_only(struct node *n, const struct node_frame *f,
+			  enum err (*open)(void *arg, struct bytes raw, struct bundle **ret),
+			  void *arg) MUST_USE;
+void node_note_date(struct node *n); /* before what others did comes into the tree */
+/* node_accept.c */
 enum err node_judge(void *node, const struct bundle *b) MUST_USE; /* struct log_judge */
+void node_accept_rules(struct node *n);
+void node_accept_head(struct node *n, struct hash *ret); /* that bundles name now */
+void node_accept_look(struct node *n); /* the roster, or what is held, has changed */
+enum err node_accept_load(struct node *n) MUST_USE; /* ERR_DAMAGED: the rows are half made */
+enum err node_accept_go_on(struct node *n) MUST_USE; /* at the end of a step */
 /* node_local.c: what programs on the mount do */
 enum err node_local(struct node *n, struct event *ev) MUST_USE;
 enum err node_open_version(struct node *n, struct event *ev) MUST_USE;
@@ -59,6 +78,8 @@ enum err node_local_write(struct node *n, struct event *ev) MUST_USE;
 enum err node_net(struct node *n, struct event *ev) MUST_USE;
 enum err node_net_admin(struct node *n, const struct event *ev) MUST_USE; /* EV_ADMIT, EV_ADDR */
 void node_net_keep_all(struct node *n); /* ACT_KEEP for each member with an address */
+/* A record of this device with all heads as its parents. */
+enum err node_net_join_heads(struct node *n) MUST_USE;
 enum err node_net_apply_waiting(struct node *n) MUST_USE;
 
 #endif

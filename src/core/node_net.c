@@ -92,6 +92,7 @@ static enum err roster_grew(struct node *n, const struct peer *from)
 	if (!e)
 		e = part_with_strangers(n);
 	spread_owe(n->spread);
+	node_accept_look(n);
 	return e;
 }
 
@@ -129,7 +130,7 @@ static enum err on_join(struct node *n, const struct event *ev)
 
 	if (!from || !from->joining)
 		return fail(ERR_MALFORMED);
-	enum err e = admit_join(&n->step, n->roster, from, ev, &record);
+	enum err e = admit_join(&n->step, n->roster, from, ev, log_applied(n->log), &record);
 	bool known = e == ERR_EXIST;
 	if (!e || known) {
 		from->joining = false;
@@ -149,12 +150,9 @@ static enum err on_admit(struct node *n, const struct event *ev)
 				  .role = (uint8_t)ev->member.role};
 	struct wr record = {0};
 
-	if (roster_role(n->roster, &n->config.device.pub) != ROLE_ADMIN)
-		return fail(ERR_REFUSED);
 	if (!roster_find(n->roster, &m.subject))
 		return fail(ERR_NOENT);
-	if (m.kind != MEMBER_ROLE)
-		m.vec = vector_ref(log_applied(n->log));
+	m.vec = vector_ref(m.kind == MEMBER_ACCEPT ? log_held(n->log) : log_applied(n->log));
 	enum err e = roster_write(n->roster, &m, n->step.wall_ms, &record);
 	if (!e)
 		e = add_own(n, &record);
@@ -163,20 +161,36 @@ static enum err on_admit(struct node *n, const struct event *ev)
 	return e;
 }
 
-static enum err on_addr(struct node *n, const struct event *ev)
+static enum err write_addr(struct node *n, struct bytes text)
 {
-	const struct roster_member *self = roster_find(n->roster, &n->config.device.pub);
 	struct member_record m = {
-		.kind = MEMBER_ADDR, .subject = n->config.device.pub, .text = ev->addr.text};
+		.kind = MEMBER_ADDR, .subject = n->config.device.pub, .text = text};
 	struct wr record = {0};
-
-	if (!self || bytes_equal(bytes_text(self->addr), ev->addr.text))
-		return ERR_OK;
 	enum err e = roster_write(n->roster, &m, n->step.wall_ms, &record);
+
 	if (!e)
 		e = add_own(n, &record);
 	wr_fini(&record);
 	return e;
+}
+
+enum err node_net_join_heads(struct node *n)
+{
+	const struct roster_member *self = roster_find(n->roster, &n->config.device.pub);
+	char addr[ROSTER_ADDR_MAX];
+
+	assert(self);
+	memcpy(addr, self->addr, sizeof(addr));
+	return write_addr(n, bytes_text(addr));
+}
+
+static enum err on_addr(struct node *n, const struct event *ev)
+{
+	const struct roster_member *self = roster_find(n->roster, &n->config.device.pub);
+
+	if (!self || bytes_equal(bytes_text(self->addr), ev->addr.text))
+		return ERR_OK;
+	return write_addr(n, ev->addr.text);
 }
 
 /* ---- network ---- */
@@ -278,7 +292,7 @@ static enum err on_bundle(struct node *n, const struct event *ev)
 	struct bundle *b = ev->bundle.take;
 	struct where in = {b->head.inc, b->head.seq};
 	struct device_id author = b->head.device;
-	enum log_verdict verdict;
+	enum log_verdict verdict = LOG_KNOWN;
 
 	if (!p || memcmp(&b->head.folder, &n->config.folder, sizeof(b->head.folder)) != 0) {
 		bundle_free(b);
@@ -289,7 +303,7 @@ static enum err on_bundle(struct node *n, const struct event *ev)
 		bundle_free(b);
 		return e;
 	}
-	e = log_take(n->log, &n->step, &judge, b, 0, &verdict);
+	e = log_take(n->log, &n->step, &judge, b, &verdict);
 	if (e == ERR_REFUSED) {
 		step_report(&n->step, true, "a bundle of a device that may not write was refused");
 		return ERR_OK; /* who passes it on need not know */
@@ -301,6 +315,8 @@ static enum err on_bundle(struct node *n, const struct event *ev)
 	}
 	if (!e && verdict != LOG_KNOWN)
 		e = node_net_apply_waiting(n);
+	if (verdict != LOG_APPLIED || log_unapplied(n->log))
+		node_accept_look(n);
 	spread_owe(n->spread);
 	return e;
 }

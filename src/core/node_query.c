@@ -149,6 +149,7 @@ void node_counts(struct node *n, struct node_counts *ret)
 	*ret = (struct node_counts){.inodes = view_inodes(n->view),
 				    .bundles = log_arrivals(n->log) - 1,
 				    .waiting_bundles = log_waiting(n->log),
+				    .set_aside = log_unapplied(n->log),
 				    .records_held = outbox_count(n->outbox),
 				    .works = content_works(n->content),
 				    .bytes_unsealed = content_bytes(n->content),

@@ -77,6 +77,15 @@ void outbox_free(struct outbox *o)
 	free(o);
 }
 
+void outbox_reset(struct outbox *o)
+{
+	assert(!o->busy && !o->step);
+	for (uint32_t k = 0; k < o->count; k++)
+		item_fini(&o->items[k]);
+	o->count = 0;
+	outbox_stir(o);
+}
+
 void outbox_clock(const struct outbox *o, uint64_t *op, uint64_t *t)
 {
 	*op = o->next_op;
@@ -94,6 +103,11 @@ void outbox_saw(struct outbox *o, uint64_t t)
 {
 	if (t < OUTBOX_CLOCK_TOP)
 		o->last_t = MAX(o->last_t, t);
+}
+
+void outbox_begins(struct outbox *o)
+{
+	log_note_own(o->log, log_seen(o->log));
 }
 
 static uint64_t next_t(const struct outbox *o, const struct step *s)
@@ -190,9 +204,14 @@ static void emit_next(void *arg, struct dot *dot, uint64_t *t)
 static enum err put_out(struct outbox *o, struct record *r, uint64_t group)
 {
 	r->in = (struct where){log_current(o->log), 0};
-	enum err e = view_apply(o->view, r);
-	if (e)
+	enum err e = ERR_OK;
+	if (!log_rebuilding(o->log) || log_accepts_own(o->log, r->dot))
+		e = view_apply(o->view, r);
+	/* Of an incarnation whose end is not accepted, what it refers to may be gone: it goes out
+	 * all the same, to be set aside by everybody. */
+	if (e && (e != ERR_MALFORMED || !log_own_limited(o->log)))
 		return e;
+	log_note_own(o->log, r->vec);
 	return item_of(o, r, group);
 }
 
@@ -251,6 +270,7 @@ void outbox_reserve(struct outbox *o, struct step *s, struct reserved *ret)
 	ret->t = o->last_t = next_t(o, s);
 	ret->wall_ms = s->wall_ms;
 	ret->vec = vector_ref(log_seen(o->log));
+	log_note_own(o->log, ret->vec);
 }
 
 enum err outbox_emit_at(struct outbox *o, struct step *s, const struct reserved *at,
@@ -636,6 +656,7 @@ static enum err load_item(struct outbox *o, struct bytes key, struct bytes value
 	}
 	record_arena_free(arena);
 	i.vec = vec;
+	log_note_own(o->log, vec);
 	i.at = malloc(len ? len : 1);
 	i.len = (uint32_t)len;
 	if (e || !i.at) {

@@ -33,10 +33,13 @@ struct outbox *outbox_new(struct kv *kv, struct view *view, struct log *log,
 			  const struct outbox_hooks *hooks);
 void outbox_free(struct outbox *o); /* accepts NULL */
 enum err outbox_load(struct outbox *o) MUST_USE;
+void outbox_reset(struct outbox *o); /* forget the items; their rows are gone; the clock stays */
 /* The clock: op the next record gets, t the last given out or seen.  Set after a start. */
 void outbox_clock(const struct outbox *o, uint64_t *op, uint64_t *t);
 void outbox_set_clock(struct outbox *o, uint64_t op, uint64_t t);
 void outbox_saw(struct outbox *o, uint64_t t); /* of a record from elsewhere */
+/* Something begins that will have seen what is applied now. */
+void outbox_begins(struct outbox *o);
 
 /* Open the group of this step (ended by outbox_end(), which writes the journal entry). */
 void outbox_begin(struct outbox *o, struct step *s);

@@ -64,6 +64,7 @@ void roster_free(struct roster *r)
 	free(r->now.at);
 	free(r->other.at);
 	free(r->order);
+	free(r->vecs);
 	free(r->missing);
 	free(r->ready);
 	free(r->part);
@@ -113,6 +114,7 @@ static bool room_for_record(struct roster *r)
 		return true;
 	uint32_t room = r->room ? r->room * 2 : 16;
 	if (!grow(&r->at, room, sizeof(*r->at)) || !grow(&r->order, room, sizeof(*r->order)) ||
+	    !grow(&r->vecs, room, sizeof(*r->vecs)) ||
 	    !grow(&r->missing, room, sizeof(*r->missing)) ||
 	    !grow(&r->ready, room, sizeof(*r->ready)) || !grow(&r->part, room, sizeof(*r->part)))
 		return false;
@@ -201,11 +203,12 @@ static uint32_t heap_take(struct roster *r, uint32_t *count)
 	return least;
 }
 
-static bool take(const struct roster *r, struct seats *s, uint32_t n)
+static bool take(const struct roster *r, struct seats *s, uint32_t n, bool *limits)
 {
 	const struct record_held *h = &r->at[n];
 	const struct seats_act act = {.m = &h->m, .author = h->author, .subject = h->subject};
 
+	*limits = seats_limits(s, &act);
 	return seats_apply(s, &act, n);
 }
 
@@ -223,9 +226,10 @@ void roster_work_out(struct roster *r, struct seats *s, bool whole)
 	heap_put(r, &ready, 0); /* I1 */
 	while (ready) {
 		uint32_t n = heap_take(r, &ready);
-		bool counts = take(r, s, n);
+		bool limits, counts = take(r, s, n, &limits);
 		if (whole) {
 			r->at[n].counts = counts;
+			r->at[n].limits = counts && limits;
 			r->order[done] = n;
 		}
 		done++;
@@ -276,8 +280,6 @@ static void member_fill(struct roster *r, uint32_t device, const struct device_i
 	roster_text_copy(m->name, sizeof(m->name), r->at[s->named].m.name);
 	if (s->addr != SEATS_NONE)
 		roster_text_copy(m->addr, sizeof(m->addr), r->at[s->addr].m.text);
-	if (s->role == ROLE_NONE && s->cut != SEATS_NONE)
-		m->cut = r->at[s->cut].m.vec;
 }
 
 /* Record n has just been taken into the state: renew what is told of its subject. */
@@ -389,6 +391,8 @@ static enum err link_in(struct roster *r, struct record_held *h, bool *last)
 		parent->edge = r->edges_count++;
 	}
 	r->heads++;
+	if (h->m.vec)
+		r->vecs[r->vecs_count++] = r->count;
 	r->at[r->count++] = *h;
 	r->head_known = false;
 	return ERR_OK;
@@ -399,7 +403,9 @@ static void take_last(struct roster *r)
 	uint32_t n = r->count - 1, members = r->now.members;
 
 	r->order[n] = n;
-	r->at[n].counts = take(r, &r->now, n);
+	bool limits;
+	r->at[n].counts = take(r, &r->now, n, &limits);
+	r->at[n].limits = r->at[n].counts && limits;
 	if (r->at[n].counts)
 		member_renew(r, n, &members);
 }

@@ -21,7 +21,6 @@ struct roster_member {
 	enum role role; /* ROLE_NONE: removed or retired */
 	char name[MEMBER_NAME_MAX + 1];
 	char addr[ROSTER_ADDR_MAX];
-	const struct vector *cut; /* removed: the bundles accepted; else NULL */
 };
 
 /* Rows TABLE_ROSTER in kv: number (order of arrival) -> record.  NULL: no memory. */
@@ -35,7 +34,11 @@ enum err roster_add(struct roster *r, struct bytes record, bool *fresh) MUST_USE
 /* All records, parents first: i from 0; false at the end.  Borrowed until the next add. */
 bool roster_record(struct roster *r, uint32_t i, struct bytes *ret);
 void roster_digest(const struct roster *r, struct hash *ret); /* of the set of heads */
-void roster_head(const struct roster *r, struct hash *ret); /* the last record in the one order */
+/* What this device's bundles name: the last record in the one order by which it has its present
+ * role and which knows of all that limits it, if there is such a one. */
+void roster_head(const struct roster *r, struct hash *ret);
+/* The last by which this device may write: what the rest is published under when it may no more. */
+void roster_head_writing(struct roster *r, struct hash *ret);
 bool roster_has(const struct roster *r, const struct hash *record);
 /* The role of a device by the records that head (a record held) and its ancestors are: what the
  * author of a bundle had when it named that head.  Results are cached. */
@@ -44,6 +47,19 @@ enum role roster_role(const struct roster *r, const struct device_id *d); /* now
 const struct roster_member *roster_find(const struct roster *r, const struct device_id *d);
 uint32_t roster_count(const struct roster *r); /* members ever, removed ones too */
 const struct roster_member *roster_at(const struct roster *r, uint32_t i);
+/*
+ * How many bundles of an incarnation of device d the roster accepts; UINT64_MAX: all.  born: the
+ * head that its first bundle names.  A record that removes, retires or rejects the device, or takes
+ * its right to write, limits every incarnation that began without knowing of it to what the
+ * record's author had applied: so one that comes back begins a new incarnation, and nothing that
+ * it wrote unseen is accepted as if nothing had happened.
+ */
+uint64_t roster_limit(struct roster *r, const struct device_id *d, const struct hash *born,
+		      uint64_t inc);
+/* How many bundles of an incarnation the vectors of such records vouch for, and those that accept
+ * what a brake held; with welcome also those of admissions: a new member begins with what the
+ * members had. */
+uint64_t roster_granted(const struct roster *r, uint64_t inc, bool welcome);
 bool roster_name(const struct roster *r, char name[MEMBER_NAME_MAX + 1]); /* the folder's */
 /* Whether an invitation's token (hash of its secret) was used by an ADD record. */
 bool roster_token_used(const struct roster *r, const struct hash *token);

@@ -87,6 +87,12 @@ enum role roster_role_at(struct roster *r, const struct hash *head, const struct
  * of them alone this device might be no member yet; so the last is taken by which it has the role
  * that it has, or the last record that gave it that role.
  */
+/* Whether record n knows of all that limits this device: an incarnation born under it has none. */
+static bool aware(struct roster *r, uint32_t n)
+{
+	return roster_limit(r, &r->device.pub, &r->at[n].hash, 0) == UINT64_MAX;
+}
+
 static uint32_t head_find(struct roster *r)
 {
 	uint32_t self = roster_device(r, &r->device.pub), tried = 0;
@@ -94,14 +100,14 @@ static uint32_t head_find(struct roster *r)
 	for (uint32_t k = r->count; self != SEATS_NONE && k-- > 0 && tried < HEADS_TRIED;) {
 		if (r->at[r->order[k]].edge != SEATS_NONE)
 			continue;
-		if (role_at(r, r->order[k], self) == r->now.at[self].role)
+		if (role_at(r, r->order[k], self) == r->now.at[self].role && aware(r, r->order[k]))
 			return r->order[k];
 		tried++;
 	}
 	for (uint32_t k = r->count; self != SEATS_NONE && k-- > 0;) {
 		const struct record_held *h = &r->at[r->order[k]];
-		if (h->subject == self && h->counts && h->m.kind <= MEMBER_RETIRE &&
-		    role_at(r, r->order[k], self) == r->now.at[self].role)
+		if (h->subject == self && h->counts &&
+		    role_at(r, r->order[k], self) == r->now.at[self].role && aware(r, r->order[k]))
 			return r->order[k];
 	}
 	return r->order[r->count - 1];
@@ -119,6 +125,19 @@ void roster_head(const struct roster *r, struct hash *ret)
 		cache->head_known = true;
 	}
 	*ret = r->at[r->head].hash;
+}
+
+void roster_head_writing(struct roster *r, struct hash *ret)
+{
+	uint32_t self = roster_device(r, &r->device.pub);
+
+	for (uint32_t k = r->count; self != SEATS_NONE && k-- > 0;) {
+		if (role_at(r, r->order[k], self) < ROLE_WRITER)
+			continue;
+		*ret = r->at[r->order[k]].hash;
+		return;
+	}
+	roster_head(r, ret);
 }
 
 enum role roster_role(const struct roster *r, const struct device_id *d)
@@ -162,6 +181,50 @@ bool roster_token_used(const struct roster *r, const struct hash *token)
 		    memcmp(r->at[k].m.token.b, token->b, HASH_LEN) == 0)
 			return true;
 	return false;
+}
+
+/* ---- what is accepted ---- */
+
+/* Whether record n is born or one of its ancestors: whoever named that head knew of it. */
+static bool knew(struct roster *r, uint32_t born, uint32_t n)
+{
+	if (born == SEATS_NONE || n > born) /* I2 */
+		return false;
+	memset(r->part, 0, r->count * sizeof(*r->part));
+	r->part[born] = true;
+	roster_close_part(r);
+	return r->part[n];
+}
+
+uint64_t roster_limit(struct roster *r, const struct device_id *d, const struct hash *born,
+		      uint64_t inc)
+{
+	uint32_t device = roster_device(r, d);
+	uint64_t limit = UINT64_MAX;
+
+	for (uint32_t k = 0; device != SEATS_NONE && k < r->vecs_count; k++) {
+		const struct record_held *h = &r->at[r->vecs[k]];
+		uint64_t seq = vector_get(h->m.vec, inc);
+		if (!h->limits || h->subject != device || seq >= limit ||
+		    knew(r, roster_number(r->by_hash, born->b), r->vecs[k]))
+			continue;
+		limit = seq;
+	}
+	return limit;
+}
+
+uint64_t roster_granted(const struct roster *r, uint64_t inc, bool welcome)
+{
+	uint64_t most = 0;
+
+	for (uint32_t k = 0; k < r->vecs_count; k++) {
+		const struct record_held *h = &r->at[r->vecs[k]];
+		bool says = h->limits || (h->counts && h->m.kind == MEMBER_ACCEPT) ||
+			    (welcome && h->counts && h->m.kind == MEMBER_ADD);
+		uint64_t seq = says ? vector_get(h->m.vec, inc) : 0;
+		most = MAX(most, seq);
+	}
+	return most;
 }
 
 /* ---- keys ---- */

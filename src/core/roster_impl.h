@@ -24,6 +24,7 @@ struct record_held {
 	uint32_t parents[MEMBER_PARENTS_MAX];
 	uint32_t edge; /* first of the edges to its children; SEATS_NONE: none, so it is a head */
 	bool counts; /* its author had the right to say it */
+	bool limits; /* and it limits what is accepted of its subject */
 	struct folder_keys *keys; /* of its box, if it is for us and was opened */
 	bool tried;
 };
@@ -49,6 +50,7 @@ struct roster {
 	uint32_t devices, devices_room;
 	struct seats now, other; /* other: of a part, for one question */
 	uint32_t *order; /* of all records, the one order */
+	uint32_t *vecs, vecs_count; /* records that carry a vector */
 	uint32_t *missing, *ready; /* while ordering: parents not yet taken; a heap */
 	bool *part; /* while ordering: the records that take part */
 	struct roster_member *members; /* by first appearance in the one order */

@@ -11,7 +11,7 @@
 
 bool seats_has_subject(uint8_t kind)
 {
-	return kind >= MEMBER_FOUND && kind <= MEMBER_ADDR;
+	return kind >= MEMBER_FOUND && kind <= MEMBER_REJECT;
 }
 
 static bool by_admin(const struct seats *s, const struct seats_act *a)
@@ -46,6 +46,24 @@ bool seats_allowed(const struct seats *s, const struct seats_act *a)
 		return by_admin(s, a);
 	case MEMBER_ADDR:
 		return role != ROLE_NONE;
+	case MEMBER_ACCEPT: /* whoever made a mass change must not be the one to wave it through */
+	case MEMBER_REJECT:
+		return s->at[a->author].role >= ROLE_WRITER && a->author != a->subject &&
+		       role != ROLE_NONE;
+	default:
+		return false;
+	}
+}
+
+bool seats_limits(const struct seats *s, const struct seats_act *a)
+{
+	switch (a->m->kind) {
+	case MEMBER_REMOVE:
+	case MEMBER_RETIRE:
+	case MEMBER_REJECT:
+		return true;
+	case MEMBER_ROLE:
+		return a->m->role < ROLE_WRITER && s->at[a->subject].role >= ROLE_WRITER;
 	default:
 		return false;
 	}
@@ -70,7 +88,6 @@ static void join(struct seats *s, const struct seats_act *a, uint32_t number)
 	s->members += !seat->ever;
 	seat->ever = true;
 	seat->named = number;
-	seat->cut = SEATS_NONE;
 	set_role(s, a->subject, a->m->kind == MEMBER_FOUND ? ROLE_ADMIN : (enum role)a->m->role);
 }
 
@@ -88,7 +105,6 @@ bool seats_apply(struct seats *s, const struct seats_act *a, uint32_t number)
 		return true;
 	case MEMBER_REMOVE:
 	case MEMBER_RETIRE:
-		s->at[a->subject].cut = number;
 		set_role(s, a->subject, ROLE_NONE);
 		return true;
 	case MEMBER_ADDR:

@@ -14,9 +14,9 @@
 struct seat { /* what is known of one device */
 	enum role role;
 	bool ever; /* it was a member once */
-	uint32_t named, addr, cut; /* records that say so, or SEATS_NONE */
+	uint32_t named, addr; /* records that say so, or SEATS_NONE */
 };
-#define SEAT_EMPTY ((struct seat){ROLE_NONE, false, SEATS_NONE, SEATS_NONE, SEATS_NONE})
+#define SEAT_EMPTY ((struct seat){ROLE_NONE, false, SEATS_NONE, SEATS_NONE})
 struct seats {
 	struct seat *at; /* by device number; the owner's */
 	uint32_t admins, members; /* members: ever */
@@ -26,6 +26,9 @@ struct seats_act { /* a record, and the numbers of whom it concerns */
 	uint32_t author, subject; /* subject SEATS_NONE: it has none */
 };
 bool seats_has_subject(uint8_t kind);
+/* Whether the act, if it counts, limits what is accepted of its subject to its vector; as of now.
+ */
+bool seats_limits(const struct seats *s, const struct seats_act *a);
 /* Whether the act's author may do it now. */
 bool seats_allowed(const struct seats *s, const struct seats_act *a);
 /* One record, in its turn; false: it is skipped. */

@@ -8,7 +8,8 @@
 enum change_kind {
 	CHANGE_ENTRY = 1, /* what name shows in directory dir may have changed, or gone, or come */
 	CHANGE_ATTR = 2, /* attributes, link count or xattrs of inode */
-	CHANGE_DATA = 3 /* the primary version of inode */
+	CHANGE_DATA = 3, /* the primary version of inode */
+	CHANGE_ALL = 4 /* anything: the tree was made again */
 };
 struct change {
 	enum change_kind kind;

@@ -118,7 +118,7 @@ static enum err send(struct step *s, const struct peer *to, const struct wire_me
 enum err spread_greet(struct spread *p, struct step *s, struct peer *to)
 {
 	struct wire_message m = {.type = WIRE_VECTOR};
-	struct vector *v = vector_ref(log_applied(p->log));
+	struct vector *v = vector_ref(log_held(p->log));
 
 	if (!v)
 		v = vector_new(NULL, 0);

@@ -3,6 +3,10 @@
 #ifndef TABLES_H
 #define TABLES_H
 
+/* The tables that are derived from records and bundles alone: they are deleted and made again when
+ * what is accepted changes (core/node_accept). */
+#define TABLES_OF_VIEW "ILPDCVXvHOABlh"
+
 enum table {
 	/* reg and view */
 	TABLE_INODE = 'I', /* inode -> type, birth, heads of content, attributes */
@@ -23,6 +27,7 @@ enum table {
 	TABLE_ARRIVAL = 'A', /* arrival number -> incarnation, sequence, journal offset, length */
 	TABLE_BUNDLE = 'B', /* incarnation, sequence -> arrival number, hash */
 	TABLE_OWN = 'o', /* own incarnation, first op -> last op, bundle */
+	TABLE_HELD = 'h', /* arrival number -> incarnation, sequence, vector: not applied */
 	TABLE_LOG = 'l', /* incarnation -> device, last vector, ... */
 	/* roster, node */
 	TABLE_ROSTER = 'R', /* number -> roster record */

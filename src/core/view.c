@@ -36,15 +36,32 @@ struct view *view_new(struct kv *kv, const struct view_hooks *hooks)
 	return v;
 }
 
+static void forget_caches(struct view *v)
+{
+	for (size_t k = 0; k < VECTORS_CACHED; k++)
+		vector_unref(v->vectors[k].vec);
+	memset(v->vectors, 0, sizeof(v->vectors));
+	vector_unref(v->vec_last);
+	v->vec_last = NULL;
+	dirs_forget_cache(v);
+	place_forget_all(v);
+}
+
+enum err view_reset(struct view *v)
+{
+	v->bad = ERR_OK;
+	forget_caches(v);
+	v->has_unions = -1;
+	dirs_add_root(v);
+	rows_flush(v);
+	return v->bad;
+}
+
 void view_free(struct view *v)
 {
 	if (!v)
 		return;
-	for (size_t k = 0; k < VECTORS_CACHED; k++)
-		vector_unref(v->vectors[k].vec);
-	vector_unref(v->vec_last);
-	dirs_forget_cache(v);
-	place_forget_all(v);
+	forget_caches(v);
 	rows_spots_fini(&v->touched);
 	free(v->news);
 	free(v->named);

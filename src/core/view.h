@@ -24,6 +24,7 @@ struct view *view_new(struct kv *kv, const struct view_hooks *hooks);
 void view_free(struct view *v); /* accepts NULL */
 /* Whether changes of entries tell what was there before, which costs a look for each. */
 void view_tell_before(struct view *v, bool yes);
+enum err view_reset(struct view *v) MUST_USE; /* its rows have been deleted: begin again */
 
 /*
  * Apply one record: r->in (own records not yet cut: {incarnation, 0}) and r->vec are set.

@@ -626,6 +626,22 @@ bool nodes_name_due(struct nodes *t, struct inode_id dir, struct bytes name)
 	return any;
 }
 
+void nodes_all_due(struct nodes *t)
+{
+	pthread_mutex_lock(&t->lock);
+	for (size_t b = 0; b < t->buckets; b++) {
+		for (struct knode *k = t->by_nodeid[b]; k; k = k->by_nodeid) {
+			__atomic_store_n(&k->plain, false, __ATOMIC_RELAXED);
+			k->tries = 0;
+			k->changed = true;
+			due_node(t, k);
+		}
+		for (struct kname *n = t->by_name[b]; n; n = n->by_name)
+			due_name(t, n);
+	}
+	pthread_mutex_unlock(&t->lock);
+}
+
 bool nodes_attr_again(struct nodes *t, uint64_t nodeid)
 {
 	pthread_mutex_lock(&t->lock);

@@ -120,6 +120,8 @@ bool nodes_detach(struct nodes *t, struct inode_id inode, uint64_t file);
  * knows them at all.  Return whether anything was queued. */
 bool nodes_attr_due(struct nodes *t, struct inode_id inode);
 bool nodes_name_due(struct nodes *t, struct inode_id dir, struct bytes name);
+/* Everything that the kernel was told. */
+void nodes_all_due(struct nodes *t);
 /* Again, because the kernel did not have that inode (yet); false: tried often enough. */
 bool nodes_attr_again(struct nodes *t, uint64_t nodeid);
 /* Take one that is due; false: none. */

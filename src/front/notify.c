@@ -75,6 +75,11 @@ void notify_change(struct notify *n, const struct change *c)
 	struct bytes name = {c->name, c->name_len};
 	bool due;
 
+	if (c->kind == CHANGE_ALL) {
+		nodes_all_due(n->c.nodes);
+		notify_kick(n);
+		return;
+	}
 	if (c->kind == CHANGE_DATA)
 		nodes_data_changed(n->c.nodes, c->inode);
 	if (c->kind == CHANGE_ENTRY)

@@ -10,7 +10,8 @@
  *     replies given, after the append
  * I2  after a failed append, or when the node ran out of memory or rows, it is never stepped
  *     again; the next start replays
- * I3  a data log segment is removed when no row needed it at two commits of the index that lie
+ * I3  while the view is made again (hoststart_rebuild()) nobody else steps or looks
+ * I4  a data log segment is removed when no row needed it at two commits of the index that lie
  *     apart, so neither memory nor the disk as of the last commit refers to it
  */
 #include "sys/clock.h"
@@ -78,7 +79,7 @@ enum err host_begin(struct host *h, struct event *ev, struct actions *a)
 	enum err e = ERR_OK;
 
 	memset(a, 0, sizeof(*a));
-	(void)pthread_mutex_lock(&h->lock);
+	host_lock(h);
 	if (h->dead)
 		e = fail(ERR_IO);
 	size_t room = e ? 0 : node_room(h->node, ev);
@@ -107,6 +108,12 @@ enum err host_begin(struct host *h, struct event *ev, struct actions *a)
 		return j;
 	}
 	index_at(h->index, files_journal_end(h->files), marks_low(&h->marks));
+	if (node_wants_rebuild(h->node)) {
+		enum err r = hoststart_rebuild(h, a);
+
+		if (r)
+			die(h, r);
+	}
 	hosthands_queue(h, a);
 	return e;
 }
@@ -130,9 +137,9 @@ static struct batch *batch_carry(struct host *h, struct batch *b, struct batch *
 		hosthands_bundle(h, &b->a.at[i], &ev);
 		if (!more) {
 			event_drop(&ev);
-			(void)pthread_mutex_lock(&h->lock);
+			host_lock(h);
 			die(h, ERR_NOMEM);
-			(void)pthread_mutex_unlock(&h->lock);
+			host_unlock(h);
 			break;
 		}
 		enum err e = host_begin(h, &ev, &more->a);
@@ -180,6 +187,8 @@ enum err host_step(struct host *h, struct event *ev)
 void host_lock(struct host *h)
 {
 	(void)pthread_mutex_lock(&h->lock);
+	while (h->rebuilding) /* I3 */
+		(void)pthread_cond_wait(&h->rebuilt, &h->lock);
 }
 
 void host_unlock(struct host *h)
@@ -419,7 +428,7 @@ static void keep_told(struct host *h)
 	}
 }
 
-/* Whether segment must stay (I3). */
+/* Whether segment must stay (I4). */
 static bool segment_needed(void *arg, uint64_t segment)
 {
 	struct host *h = arg;

@@ -50,6 +50,8 @@ struct host {
 
 	pthread_mutex_t lock; /* the node's */
 	pthread_cond_t stepped; /* signalled after steps while somebody settles */
+	pthread_cond_t rebuilt; /* signalled when rebuilding ends */
+	bool rebuilding; /* the view is half made: nobody but who makes it may look */
 	unsigned settling;
 	bool dead; /* the node must not be stepped any more; why has been reported */
 	bool joining;
@@ -82,6 +84,10 @@ void hosthands_flush(struct host *h); /* hand the queue to the link */
 void hosthands_fini(struct host *h); /* drop what is queued */
 /* Seal and sign; the completion event, to be stepped. */
 void hosthands_bundle(struct host *h, struct action *a, struct event *ret);
+
+/* hoststart.c: the view once more from the journal (node_rebuild_begin()).  Under the lock, which
+ * is given up now and then for the index. */
+enum err hoststart_rebuild(struct host *h, struct actions *a) MUST_USE;
 
 /* One step without its actions, for those who must look at results under the lock.  On return
  * the lock is held; host_end() releases it and carries out the actions. */

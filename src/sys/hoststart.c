@@ -180,6 +180,49 @@ static void unlock_cb(void *arg)
 	host_unlock(arg);
 }
 
+/* The index may commit while the view is made again: the rows say that they are half made. */
+static void index_lock_cb(void *arg)
+{
+	struct host *h = arg;
+
+	(void)pthread_mutex_lock(&h->lock);
+}
+
+static void index_unlock_cb(void *arg)
+{
+	struct host *h = arg;
+
+	(void)pthread_mutex_unlock(&h->lock);
+}
+
+static enum err rebuild_frame(void *arg, uint64_t at, struct bytes payload, uint64_t next)
+{
+	struct host *h = arg;
+	enum err e = node_rebuild_frame(h->node, at, payload, replay_open, h);
+
+	(void)next;
+	(void)pthread_mutex_unlock(&h->lock);
+	(void)pthread_mutex_lock(&h->lock);
+	return e;
+}
+
+enum err hoststart_rebuild(struct host *h, struct actions *a)
+{
+	uint64_t cut;
+
+	report(REPORT_INFO, "%s: what is accepted has changed: making the tree again", h->store);
+	h->rebuilding = true;
+	enum err e = node_rebuild_begin(h->node);
+
+	if (!e)
+		e = files_journal_walk(h->files, 0, rebuild_frame, h, &cut);
+	if (!e)
+		e = node_rebuild_end(h->node, a);
+	h->rebuilding = false;
+	(void)pthread_cond_broadcast(&h->rebuilt);
+	return e;
+}
+
 static enum err step_cb(void *arg, struct event *ev)
 {
 	return host_step(arg, ev);
@@ -220,7 +263,7 @@ static enum err start_index(struct host *h, bool afresh)
 	enum err e = index_open(dir, before_commit, h, &h->index);
 
 	if (!e)
-		index_lock_with(h->index, lock_cb, unlock_cb, h);
+		index_lock_with(h->index, index_lock_cb, index_unlock_cb, h);
 	return e;
 }
 
@@ -354,6 +397,7 @@ static struct host *host_make(const struct host_config *c)
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&h->stepped, &attr);
+	(void)pthread_cond_init(&h->rebuilt, NULL);
 	(void)pthread_condattr_destroy(&attr);
 	return h;
 }
@@ -379,6 +423,7 @@ static void host_free(struct host *h)
 		free(r);
 	}
 	(void)pthread_cond_destroy(&h->stepped);
+	(void)pthread_cond_destroy(&h->rebuilt);
 	(void)pthread_rwlock_destroy(&h->front_lock);
 	(void)pthread_mutex_destroy(&h->small);
 	(void)pthread_mutex_destroy(&h->out_mutex);

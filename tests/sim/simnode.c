@@ -160,6 +160,35 @@ static void carry(struct simnode *n, struct action *a)
 	}
 }
 
+static enum err replay_open(void *arg, struct bytes raw, struct bundle **ret)
+{
+	struct bundle *b = simpool_open(arg, raw, false);
+
+	if (!b)
+		return ERR_DAMAGED;
+	*ret = b;
+	return ERR_OK;
+}
+
+/* What is accepted has changed: the view once more, from the journal. */
+static void rebuild(struct simnode *n)
+{
+	size_t journal = 0;
+	uint64_t at;
+	struct bytes payload;
+	enum err e = node_rebuild_begin(n->node);
+
+	world_say(n->w, "node %u makes its tree again", n->no);
+	while (!e && simdisk_frame(&n->disk, &journal, &at, &payload))
+		e = node_rebuild_frame(n->node, at, payload, replay_open, n);
+	if (!e)
+		e = node_rebuild_end(n->node, &n->acts);
+	if (e)
+		world_fail(n->w, "node %u: the tree cannot be made again: %s", n->no, err_text(e));
+	if (node_wants_rebuild(n->node))
+		world_fail(n->w, "node %u: the tree made again is not what is accepted", n->no);
+}
+
 static void wall_clock(const struct simnode *n, struct event *ev)
 {
 	int64_t ms = (int64_t)(n->w->now / 1000);
@@ -208,6 +237,10 @@ static void conclude(struct simnode *n, const struct event *ev, bool dies)
 	if (dies) {
 		oracle_ends(n, false);
 		done = MIN(done, n->crash_done - 1);
+	}
+	if (!dies && node_wants_rebuild(n->node)) {
+		rebuild(n);
+		done = n->acts.count;
 	}
 	for (uint32_t k = 0; k < done && !w->failed; k++) {
 		trace_action(w, &n->acts.at[k]);

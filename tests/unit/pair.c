@@ -201,6 +201,20 @@ static void append(struct side *s, struct bytes payload)
 	}
 }
 
+static void rebuild(struct side *s, struct actions *acts)
+{
+	s->rebuilt++;
+	assert_int_equal(node_rebuild_begin(s->node), ERR_OK);
+	for (uint32_t k = 0; k < s->frames_count; k++) {
+		const struct pair_frame *f = &s->frames[k];
+		struct bytes payload = {s->journal.at + f->at, f->len};
+		assert_int_equal(node_rebuild_frame(s->node, f->at, payload, pair_replay_open, s),
+				 ERR_OK);
+	}
+	assert_int_equal(node_rebuild_end(s->node, acts), ERR_OK);
+	assert_false(node_wants_rebuild(s->node));
+}
+
 enum err pair_step(struct side *s, struct event *ev)
 {
 	struct actions acts = {0};
@@ -213,6 +227,8 @@ enum err pair_step(struct side *s, struct event *ev)
 	assert_true(e != ERR_NOMEM && e != ERR_IO && e != ERR_DAMAGED);
 	if (acts.journal.len)
 		append(s, wr_view(&acts.journal));
+	if (node_wants_rebuild(s->node))
+		rebuild(s, &acts);
 	for (uint32_t k = 0; k < acts.count; k++)
 		carry(s, &acts.at[k]);
 	actions_fini(&acts);

@@ -40,6 +40,7 @@ struct side {
 	struct wr journal, data, packs;
 	struct pair_frame *frames;
 	uint32_t frames_count, frames_room;
+	uint32_t rebuilt; /* times that the view was made again */
 	struct pair_piece *pieces;
 	uint32_t pieces_count, pieces_room;
 	bool watch; /* keep digest and rows of each frame */

@@ -273,9 +273,23 @@ static void make_member_add(struct wr *w)
 	m.name = bytes_text("desktop");
 	m.box = wr_view(&box);
 	m.token = filled(0x55);
+	m.vec = vector_new(&(struct where){INC, 12}, 1);
 	member_encode(w, &m, &p);
+	vector_unref(m.vec);
 	wr_fini(&keys);
 	wr_fini(&box);
+}
+
+static void make_member_role(struct wr *w)
+{
+	struct member_record m;
+	struct sign_pair p;
+
+	member_base(&m, &p, MEMBER_ROLE);
+	m.role = ROLE_READER;
+	m.vec = vector_new(&(struct where){INC_OTHER, 3}, 1);
+	member_encode(w, &m, &p);
+	vector_unref(m.vec);
 }
 
 static void make_member_remove(struct wr *w)
@@ -355,6 +369,7 @@ const struct sample samples[] = {
 	{"bundle", make_bundle, recode_bundle},
 	{"member-found", make_member_found, recode_member},
 	{"member-add", make_member_add, recode_member},
+	{"member-role", make_member_role, recode_member},
 	{"member-remove", make_member_remove, recode_member},
 	{"member-addr", make_member_addr, recode_member},
 	{"member-keys", make_keys, recode_keys},

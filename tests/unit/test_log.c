@@ -143,7 +143,7 @@ static struct hash hash_of(const struct author *a, uint64_t seq)
 
 static enum err take(struct held *h, const struct want *m, enum log_verdict *ret)
 {
-	return log_take(h->log, &h->step, NULL, make(m), 0, ret);
+	return log_take(h->log, &h->step, NULL, make(m), ret);
 }
 
 static void applies(struct held *h, const struct want *m)
@@ -430,7 +430,7 @@ static void test_judged(void **state)
 
 	(void)state;
 	held_init(&h);
-	assert_int_equal(log_take(h.log, &h.step, &j, make(&one), 0, &v), ERR_OK);
+	assert_int_equal(log_take(h.log, &h.step, &j, make(&one), &v), ERR_OK);
 	assert_int_equal(v, LOG_WAITS);
 	assert_int_equal(log_ready(h.log, &h.step, &j, &more), ERR_OK);
 	assert_false(more);
@@ -439,14 +439,14 @@ static void test_judged(void **state)
 	assert_int_equal(log_ready(h.log, &h.step, &j, &more), ERR_OK);
 	assert_false(more);
 	assert_int_equal(log_waiting(h.log), 0);
-	assert_int_equal(log_take(h.log, &h.step, &j, make(&one), 0, &v), ERR_REFUSED);
+	assert_int_equal(log_take(h.log, &h.step, &j, make(&one), &v), ERR_REFUSED);
 	assert_null(log_find(h.log, a.inc));
 	assert_int_equal(h.acts.journal.len, 0);
 	struct want two = want(&a, 2); /* nor does it find a place among those that wait */
-	assert_int_equal(log_take(h.log, &h.step, &j, make(&two), 0, &v), ERR_REFUSED);
+	assert_int_equal(log_take(h.log, &h.step, &j, make(&two), &v), ERR_REFUSED);
 	assert_int_equal(log_waiting(h.log), 0);
 	verdict.say = ERR_OK;
-	assert_int_equal(log_take(h.log, &h.step, &j, make(&one), 0, &v), ERR_OK);
+	assert_int_equal(log_take(h.log, &h.step, &j, make(&one), &v), ERR_OK);
 	assert_int_equal(v, LOG_APPLIED);
 	held_fini(&h);
 }
@@ -464,14 +464,14 @@ static void test_room_for_members(void **state)
 	held_init(&h);
 	for (uint64_t seq = 1; seq <= LOG_WAITING_MAX + 10; seq++) {
 		struct want m = want(&a, seq);
-		assert_int_equal(log_take(h.log, &h.step, &j, make(&m), 0, &v), ERR_OK);
+		assert_int_equal(log_take(h.log, &h.step, &j, make(&m), &v), ERR_OK);
 	}
 	uint64_t strangers = log_waiting(h.log);
 	assert_true(strangers <= LOG_WAITING_MAX / 2);
 	verdict.say = ERR_OK;
 	for (uint64_t seq = 2; seq <= 100; seq++) {
 		struct want m = want(&b, seq);
-		assert_int_equal(log_take(h.log, &h.step, &j, make(&m), 0, &v), ERR_OK);
+		assert_int_equal(log_take(h.log, &h.step, &j, make(&m), &v), ERR_OK);
 		assert_int_equal(v, LOG_WAITS);
 	}
 	assert_int_equal(log_waiting(h.log), strangers + 99);
@@ -561,7 +561,7 @@ static void test_raw_bytes_are_in_the_journal(void **state)
 		struct arrival at;
 		enum log_verdict v;
 		wr_raw(&raw, b->raw, b->raw_len);
-		assert_int_equal(log_take(h.log, &h.step, NULL, b, 0, &v), ERR_OK);
+		assert_int_equal(log_take(h.log, &h.step, NULL, b, &v), ERR_OK);
 		assert_int_equal(log_arrival(h.log, seq, &at), ERR_OK);
 		assert_int_equal(at.len, raw.len);
 		assert_memory_equal(h.acts.journal.at + (at.at - 5000), raw.at, raw.len);

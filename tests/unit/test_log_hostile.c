@@ -32,6 +32,8 @@ struct world {
 	struct seal_keys keys;
 	struct author who[WHO];
 	struct wr journal;
+	size_t frames[256];
+	uint32_t frames_count, rebuilt;
 	uint64_t now, dropped; /* dropped: the last session that the node ended */
 	size_t most; /* journal bytes of one step */
 };
@@ -42,6 +44,37 @@ struct forged { /* what a bundle says beside what its author's log demands */
 	bool broken_chain;
 };
 
+static struct bundle *opened(struct world *w, struct bytes raw);
+
+static enum err open_again(void *arg, struct bytes raw, struct bundle **ret)
+{
+	*ret = opened(arg, raw);
+	return ERR_OK;
+}
+
+static void append(struct world *w, struct bytes payload)
+{
+	assert_true(w->frames_count < ARRAY_LEN(w->frames));
+	if (!payload.len)
+		return;
+	wr_bytes(&w->journal, payload);
+	w->frames[w->frames_count++] = w->journal.len;
+}
+
+/* The view once more from the journal, as its owner does it when it is told to. */
+static void rebuild(struct world *w, struct actions *acts)
+{
+	w->rebuilt++;
+	assert_int_equal(node_rebuild_begin(w->node), ERR_OK);
+	for (uint32_t k = 0; k < w->frames_count; k++) {
+		size_t at = k ? w->frames[k - 1] : 0;
+		struct bytes payload = {w->journal.at + at, w->frames[k] - at};
+		assert_int_equal(node_rebuild_frame(w->node, at, payload, open_again, w), ERR_OK);
+	}
+	assert_int_equal(node_rebuild_end(w->node, acts), ERR_OK);
+	assert_false(node_wants_rebuild(w->node));
+}
+
 static enum err step(struct world *w, struct event *ev)
 {
 	struct actions acts = {0};
@@ -50,7 +83,9 @@ static enum err step(struct world *w, struct event *ev)
 	ev->wall_ms = WALL_MS;
 	ev->journal_at = w->journal.len;
 	enum err e = node_step(w->node, ev, &acts);
-	wr_bytes(&w->journal, wr_view(&acts.journal));
+	append(w, wr_view(&acts.journal));
+	if (node_wants_rebuild(w->node))
+		rebuild(w, &acts);
 	w->most = MAX(w->most, acts.journal.len);
 	for (uint32_t k = 0; k < acts.count; k++)
 		if (acts.at[k].kind == ACT_DROP)
@@ -111,7 +146,7 @@ static void found(struct world *w)
 		roster_entry(&founding, wr_view(&record));
 		wr_fini(&record);
 	}
-	wr_bytes(&w->journal, wr_view(&founding));
+	append(w, wr_view(&founding));
 	wr_fini(&founding);
 }
 
@@ -240,6 +275,97 @@ static void test_removal_does_not_stop_others(void **state)
 	assert_int_equal(applied(w, M), 1);
 	vector_unref(saw);
 	world_free(w);
+}
+
+/* Bytes of a bundle made but not said. */
+static struct wr made(struct world *w, enum who who, const struct forged *f)
+{
+	struct wr raw = {0};
+
+	raw_bundle(w, &w->who[who], f, &raw);
+	return raw;
+}
+
+static enum err hear(struct world *w, struct bytes raw)
+{
+	struct event ev = {.kind = EV_BUNDLE, .peer = SESSION};
+
+	ev.bundle.take = opened(w, raw);
+	return step(w, &ev);
+}
+
+/* A removal signed by the founder, who had seen one bundle of M. */
+static void hear_removal(struct world *w)
+{
+	struct event ev = {.kind = EV_ROSTER, .peer = SESSION};
+	struct member_record m = {.kind = MEMBER_REMOVE, .subject = w->who[M].pair.pub};
+	struct wire_message message = {.type = WIRE_ROSTER};
+	struct wr record = {0}, list = {0}, bytes = {0};
+	const struct hash before = w->head;
+
+	m.vec = vector_new(&(struct where){w->who[M].inc, 1}, 1);
+	signed_record(w, &m, &record);
+	w->head = before; /* M and B write without knowing of it */
+	vector_unref(m.vec);
+	wr_u32(&list, (uint32_t)record.len);
+	wr_bytes(&list, wr_view(&record));
+	message.roster.count = 1;
+	message.roster.rest = wr_view(&list);
+	wire_encode(&bytes, &message);
+	ev.message.bytes = wr_view(&bytes);
+	assert_int_equal(step(w, &ev), ERR_OK);
+	wr_fini(&record);
+	wr_fini(&list);
+	wr_fini(&bytes);
+}
+
+static uint64_t mode_of_root(struct world *w)
+{
+	struct node_stat st;
+
+	assert_int_equal(node_stat(w->node, INODE_ROOT, 0, &st), ERR_OK);
+	return st.a.mode;
+}
+
+/*
+ * What is accepted is the same whatever comes first: M wrote three bundles, B one that had seen the
+ * second, and the founder removed M having seen the first.
+ */
+static void test_accepted_in_every_order(void **state)
+{
+	(void)state;
+	for (unsigned order = 0; order < 120; order++) {
+		struct world *w = world_new();
+		struct record r[3];
+		struct wr raw[4];
+		uint32_t left[5] = {0, 1, 2, 3, 4}, n = order;
+		for (uint64_t k = 0; k < 3; k++) {
+			r[k] = attr_record(w->who[M].inc, k + 1, k + 1);
+			r[k].attr.mode = 0701 + (uint32_t)k;
+			raw[k] = made(w, M, &(struct forged){.records = &r[k], .count = 1});
+		}
+		const struct vector *saw = vector_new(&(struct where){w->who[M].inc, 2}, 1);
+		raw[3] = made(w, B, &(struct forged){.delta = saw});
+		for (unsigned k = 5; k > 0; n /= k, k--) {
+			uint32_t which = left[n % k];
+			memmove(&left[n % k], &left[n % k + 1], (k - n % k - 1) * sizeof(left[0]));
+			if (which == 4)
+				hear_removal(w);
+			else
+				assert_int_equal(hear(w, wr_view(&raw[which])), ERR_OK);
+		}
+		assert_int_equal(applied(w, M), 2);
+		assert_int_equal(applied(w, B), 1);
+		assert_int_equal(mode_of_root(w), 0702);
+		struct node_counts c;
+		node_counts(w->node, &c);
+		assert_int_equal(c.set_aside, 1);
+		node_check(w->node);
+		vector_unref(saw);
+		for (unsigned k = 0; k < 4; k++)
+			wr_fini(&raw[k]);
+		world_free(w);
+	}
 }
 
 /* A dot that claims another's incarnation: neither log stops, in whatever order they come. */
@@ -505,6 +631,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_removal_does_not_stop_others),
+		cmocka_unit_test(test_accepted_in_every_order),
 		cmocka_unit_test(test_claimed_incarnation),
 		cmocka_unit_test(test_flood_of_incarnations),
 		cmocka_unit_test(test_clocks),

@@ -63,7 +63,7 @@ static void test_kinds_are_read_back(void **state)
 	struct wr w = {0};
 
 	(void)state;
-	for (enum member_kind kind = MEMBER_FOUND; kind <= MEMBER_ADDR; kind++) {
+	for (enum member_kind kind = MEMBER_FOUND; kind <= MEMBER_REJECT; kind++) {
 		base(&m, kind);
 		m.box = (struct bytes){box, sizeof(box)};
 		m.epoch = 7;

@@ -485,7 +485,7 @@ static void test_one_vector_a_bundle(void **state)
 	b->head.seq = 1;
 	b->raw = calloc(1, 1);
 	b->raw_len = 1;
-	assert_int_equal(log_take(h.log, &h.step, NULL, b, 0, &v), ERR_OK);
+	assert_int_equal(log_take(h.log, &h.step, NULL, b, &v), ERR_OK);
 	step_over(&h);
 	change(&h, second, 1);
 	assert_true(publish(&h, &c));

@@ -34,6 +34,8 @@ static int hash_order(const void *a, const void *b)
 static void write_act(struct set *s, const struct act *a)
 {
 	char name[] = "device 0", addr[] = "host0:7";
+	const struct where up_to = {1 + a->of,
+				    10 + s->count}; /* incarnation of device of: 1 + of */
 	struct member_record m = {.kind = (uint8_t)a->kind, .role = (uint8_t)a->role};
 	struct wr *w = &s->raw[s->count];
 
@@ -50,7 +52,9 @@ static void write_act(struct set *s, const struct act *a)
 	qsort(m.parents, m.parents_count, sizeof(m.parents[0]), hash_order);
 	if (a->kind != MEMBER_FOUND)
 		m.folder = s->folder;
+	m.vec = vector_new(&up_to, 1);
 	member_encode(w, &m, &s->device[a->by]);
+	vector_unref(m.vec);
 	assert_false(w->bad);
 	hash_blake(wr_view(w), &s->hash[s->count]);
 	if (a->kind == MEMBER_FOUND)
@@ -126,13 +130,19 @@ static void tell(struct held *h, const struct set *s, struct wr *w)
 		wr_u32(w, m->role);
 		wr_bytes(w, bytes_text(m->name));
 		wr_bytes(w, bytes_text(m->addr));
-		vector_encode(w, m->cut);
 		assert_ptr_equal(roster_find(h->r, &m->device), m);
 		assert_int_equal(roster_role(h->r, &m->device), m->role);
 	}
 	for (uint32_t k = 0; k < s->count; k++)
 		for (unsigned d = 0; d < DEVICES; d++)
 			wr_u8(w, (uint8_t)roster_role_at(h->r, &s->hash[k], &s->device[d].pub));
+	for (uint32_t k = 0; k < s->count; k++)
+		for (unsigned d = 0; d < DEVICES; d++)
+			wr_u64(w, roster_limit(h->r, &s->device[d].pub, &s->hash[k], 1 + d));
+	for (unsigned d = 0; d < DEVICES; d++) {
+		wr_u64(w, roster_granted(h->r, 1 + d, false));
+		wr_u64(w, roster_granted(h->r, 1 + d, true));
+	}
 }
 
 static unsigned admins(struct held *h)
@@ -235,9 +245,53 @@ static void test_arrival_order_never_matters(void **state)
 		{MEMBER_ROLE, 1, 2, ROLE_ADMIN, 8}, {MEMBER_REMOVE, 0, 2, 0, 4},
 		{MEMBER_ADD, 2, 3, ROLE_WRITER, 16}};
 
+	/* Removed, taken back, rejected and accepted again. */
+	const struct act back[] = {
+		{MEMBER_FOUND, 0, 0, 0, 0},         {MEMBER_ADD, 0, 1, ROLE_WRITER, 1},
+		{MEMBER_ADD, 0, 2, ROLE_WRITER, 2}, {MEMBER_REMOVE, 0, 1, 0, 4},
+		{MEMBER_REJECT, 2, 1, 0, 4},        {MEMBER_ADD, 0, 1, ROLE_WRITER, 24},
+		{MEMBER_ACCEPT, 2, 1, 0, 32}};
+
+	check_orders(back, ARRAY_LEN(back));
 	check_orders(duel, ARRAY_LEN(duel));
 	check_orders(down, ARRAY_LEN(down));
 	check_orders(hands, ARRAY_LEN(hands));
+}
+
+/*
+ * What is accepted of a device ends where the record's author stood, for incarnations that began
+ * without knowing of it; nobody judges a mass change of its own, and a reader judges none.
+ */
+static void test_limits(void **state)
+{
+	const struct act acts[] = {
+		{MEMBER_FOUND, 0, 0, 0, 0},         {MEMBER_ADD, 0, 1, ROLE_WRITER, 1},
+		{MEMBER_ADD, 0, 2, ROLE_READER, 2}, {MEMBER_ROLE, 0, 1, ROLE_ADMIN, 4},
+		{MEMBER_REJECT, 1, 1, 0, 8},        {MEMBER_REJECT, 2, 1, 0, 8},
+		{MEMBER_REJECT, 0, 1, 0, 8},        {MEMBER_ROLE, 0, 1, ROLE_READER, 64}};
+	struct set s;
+
+	(void)state;
+	set_init(&s, acts, ARRAY_LEN(acts));
+	struct held h = held_new(&s, 0);
+	const struct device_id *d = &s.device[1].pub;
+	for (uint32_t k = 0; k < 6; k++)
+		assert_int_equal(add(&h, &s, k), ERR_OK);
+	assert_int_equal(roster_limit(h.r, d, &s.hash[3], 2), UINT64_MAX);
+	assert_int_equal(roster_granted(h.r, 2, false), 0);
+	assert_int_equal(roster_granted(h.r, 2, true), 11); /* its admission */
+	assert_int_equal(add(&h, &s, 6), ERR_OK);
+	assert_int_equal(roster_limit(h.r, d, &s.hash[3], 2), 16);
+	assert_int_equal(roster_limit(h.r, d, &s.hash[3], 9), 0); /* the admin saw none of it */
+	assert_int_equal(roster_limit(h.r, d, &s.hash[6], 2), UINT64_MAX); /* it knows */
+	assert_int_equal(roster_limit(h.r, &s.device[2].pub, &s.hash[3], 2), UINT64_MAX);
+	assert_int_equal(roster_granted(h.r, 2, false), 16);
+	assert_int_equal(add(&h, &s, 7), ERR_OK); /* it may write no more */
+	assert_int_equal(roster_limit(h.r, d, &s.hash[6], 2), 17);
+	assert_int_equal(roster_limit(h.r, d, &s.hash[3], 2), 16);
+	assert_int_equal(roster_limit(h.r, d, &s.hash[7], 2), UINT64_MAX);
+	held_free(&h);
+	set_fini(&s);
 }
 
 /* Every pair of acts of two admins, made at once, means the same in both orders and leaves an
@@ -250,7 +304,8 @@ static void test_every_pair_of_acts(void **state)
 		{MEMBER_ROLE, 0, 2, ROLE_ADMIN, 0},  {MEMBER_REMOVE, 0, 0, 0, 0},
 		{MEMBER_REMOVE, 0, 1, 0, 0},         {MEMBER_REMOVE, 0, 2, 0, 0},
 		{MEMBER_RETIRE, 0, 0, 0, 0},         {MEMBER_RETIRE, 0, 1, 0, 0},
-		{MEMBER_ADDR, 0, 0, 0, 0},
+		{MEMBER_ADDR, 0, 0, 0, 0},           {MEMBER_ACCEPT, 0, 2, 0, 0},
+		{MEMBER_REJECT, 0, 1, 0, 0},         {MEMBER_REJECT, 0, 2, 0, 0},
 	};
 	struct act acts[5] = {{MEMBER_FOUND, 0, 0, 0, 0},
 			      {MEMBER_ADD, 0, 1, ROLE_ADMIN, 1},
@@ -484,6 +539,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arrival_order_never_matters),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_every_pair_of_acts),
 		cmocka_unit_test(test_only_the_founding_record_begins),
 		cmocka_unit_test(test_a_writer_has_no_say),

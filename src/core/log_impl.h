@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* log_impl.h - the inside of the logs, for log.c and log_accept.c alone */
+#ifndef LOG_IMPL_H
+#define LOG_IMPL_H
+
+#include "core/log.h"
+#include "core/tables.h"
+
+struct target { /* while rebuilding: how much of an incarnation is accepted */
+	uint64_t inc, seq;
+};
+struct log {
+	struct kv *kv;
+	struct view *view;
+	struct folder_id folder;
+	struct log_rules rules;
+	struct log_inc *incs;
+	uint32_t incs_count, incs_room;
+	const struct vector *held, *applied, *seen;
+	const struct vector *own_top; /* seen by operations of this device */
+	uint64_t current, arrivals;
+	struct bundle **waiting;
+	uint32_t waiting_count, waiting_room;
+	size_t waiting_bytes;
+	struct log_unapplied *unapplied;
+	uint32_t unapplied_count, unapplied_room;
+	size_t unapplied_bytes;
+	enum {
+		REPLAY_NOT,
+		REPLAY_APPLY,
+		REPLAY_HOLD
+	} replay; /* what the journal says of a bundle */
+	bool stray; /* records of a held own bundle are in the view though it is not applied */
+	bool limited; /* some incarnation has a limit, when it was last asked */
+	bool rebuilding;
+	struct target *targets; /* ascending */
+	uint32_t targets_count;
+};
+
+/* log.c */
+struct log_inc *log_inc_of(const struct log *l, uint64_t inc); /* NULL: unknown */
+/* log_accept.c */
+void log_accept_fini(struct log *l);
+/* Note that a bundle is held and not applied: takes no reference it does not make.  ERR_FULL. */
+enum err log_set_aside(struct log *l, const struct log_unapplied *u) MUST_USE;
+enum err log_load_unapplied(struct log *l) MUST_USE;
+/* Join vec to what the bundles of an incarnation had seen. */
+enum err log_raise(const struct vector **top, const struct vector *vec) MUST_USE;
+
+#endif

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+/*
+ * node_accept.c - what is accepted of whose bundles, and the view made again when that changes
+ *
+ * Part of node.c (node_impl.h).  The rule stands in core/log.h; here the roster answers for it.
+ * When what is applied is no longer what is accepted the owner is told (node_wants_rebuild()): it
+ * feeds the journal once more, and only what is accepted is applied.  Contents, pieces, works and
+ * open files stay as they are: an open file whose inode is gone goes on as one that was unlinked.
+ *
+ * A device that learns that its own incarnation is limited writes nothing more in it: what it has
+ * still to publish goes out, for the others to set aside as well, and then, if it may write, it
+ * begins a new one.
+ *
+ * I1  while a rebuild is under way a row says so: rows that a crash leaves half made are not used
+ */
+#include "core/node_impl.h"
+
+void node_accept_head(struct node *n, struct hash *ret)
+{
+	if (roster_role(n->roster, &n->config.device.pub) >= ROLE_WRITER)
+		roster_head(n->roster, ret);
+	else
+		roster_head_writing(n->roster, ret);
+}
+
+static uint64_t on_limit(void *arg, const struct log_inc *i)
+{
+	struct node *n = arg;
+	struct hash born;
+
+	if (i->inc == log_current(n->log) && i->seq == 0) { /* what its first bundle would name */
+		node_accept_head(n, &born);
+		return roster_limit(n->roster, &n->config.device.pub, &born, i->inc);
+	}
+	return roster_limit(n->roster, &i->device, &i->born, i->inc);
+}
+
+static uint64_t on_granted(void *arg, uint64_t inc)
+{
+	struct node *n = arg;
+
+	return roster_granted(n->roster, inc, false);
+}
+
+void node_accept_rules(struct node *n)
+{
+	log_set_rules(n->log, &(struct log_rules){n, on_limit, on_granted, NULL});
+}
+
+/* Might the author of a bundle write?  By the roster that it names.  Only the clocks of one who may
+ * are followed. */
+enum err node_judge(void *arg, const struct bundle *b)
+{
+	struct node *n = arg;
+
+	if (!roster_has(n->roster, &b->head.roster))
+		return ERR_AGAIN;
+	enum role role = roster_role_at(n->roster, &b->head.roster, &b->head.device);
+	if (role < ROLE_WRITER)
+		return fail(ERR_REFUSED);
+	node_saw_clocks(n, b);
+	node_note_date(n);
+	return ERR_OK;
+}
+
+void node_accept_look(struct node *n)
+{
+	n->own_limited = log_own_limited(n->log);
+	n->unsettled = !log_settled(n->log);
+}
+
+bool node_wants_rebuild(const struct node *n)
+{
+	return n->started && n->unsettled && !outbox_busy(n->outbox);
+}
+
+/* ---- making the view again ---- */
+
+static enum err clear_table(struct kv *kv, uint8_t table)
+{
+	uint8_t at[KV_KEY_MAX] = {table};
+	struct bytes from = {at, 1}, key, value;
+	bool beyond = false;
+	enum err e;
+
+	while (!(e = kv_next_in(kv, from, 1, beyond, &key, &value))) {
+		memcpy(at, key.at, key.len);
+		from.len = key.len;
+		beyond = true;
+		e = kv_del(kv, from);
+		if (e)
+			return e;
+	}
+	return e == ERR_NOENT ? ERR_OK : e;
+}
+
+static void half_made_key(struct step_key *k)
+{
+	step_key_init(k, TABLE_STATE);
+	step_key_u8(k, 'r');
+}
+
+enum err node_accept_load(struct node *n)
+{
+	struct step_key k;
+	struct bytes value;
+
+	half_made_key(&k);
+	enum err e = kv_get(n->kv, step_key_view(&k), &value);
+	return e == ERR_NOENT ? ERR_OK : e ? e : fail(ERR_DAMAGED); /* I1 */
+}
+
+enum err node_rebuild_begin(struct node *n)
+{
+	static const char tables[] = TABLES_OF_VIEW;
+	struct step_key k;
+
+	assert(node_wants_rebuild(n));
+	half_made_key(&k);
+	enum err e = kv_put(n->kv, step_key_view(&k), (struct bytes){(const uint8_t *)"", 0});
+	if (!e)
+		e = log_rebuild(n->log);
+	for (size_t t = 0; t + 1 < sizeof(tables) && !e; t++)
+		e = clear_table(n->kv, (uint8_t)tables[t]);
+	outbox_clock(n->outbox, &n->clock_op, &n->clock_t);
+	n->dated_ms = 0;
+	outbox_reset(n->outbox);
+	return e ? e : view_reset(n->view);
+}
+
+enum err node_rebuild_frame(struct node *n, uint64_t at, struct bytes payload,
+			    enum err (*open)(void *arg, struct bytes raw, struct bundle **ret),
+			    void *arg)
+{
+	return node_replay_only(n, &(struct node_frame){at, payload, true}, open, arg);
+}
+
+enum err node_rebuild_end(struct node *n, struct actions *a)
+{
+	struct step_key k;
+
+	log_rebuilt(n->log);
+	outbox_set_clock(n->outbox, n->clock_op, n->clock_t);
+	half_made_key(&k);
+	enum err e = kv_del(n->kv, step_key_view(&k));
+	n->step.acts = a;
+	n->step.replaying = false;
+	n->changes_count = 0;
+	node_accept_look(n);
+	struct action *all = e ? NULL : step_act(&n->step, ACT_NOTIFY);
+	if (all)
+		all->notify = (struct change){.kind = CHANGE_ALL};
+	if (!e)
+		e = content_recheck(n->content, &n->step);
+	step_report(&n->step, false,
+		    "what is accepted of other devices has changed: the tree was made again, %u "
+		    "bundles are set aside",
+		    log_unapplied(n->log));
+	spread_owe(n->spread);
+	return e ? e : step_sound(&n->step);
+}
+
+/* ---- an own incarnation that is limited ---- */
+
+/* When nothing own is under way: if its incarnation is limited, and it may write, a new one. */
+enum err node_accept_go_on(struct node *n)
+{
+	if (outbox_count(n->outbox) || outbox_busy(n->outbox) || content_works(n->content))
+		return ERR_OK;
+	if (log_own_done(n->log))
+		node_accept_look(n);
+	if (!n->own_limited || n->unsettled ||
+	    roster_role(n->roster, &n->config.device.pub) < ROLE_WRITER)
+		return ERR_OK;
+	struct hash head;
+	enum err e = ERR_OK;
+	roster_head(n->roster, &head);
+	if (roster_limit(n->roster, &n->config.device.pub, &head, 0) != UINT64_MAX)
+		e = node_net_join_heads(n); /* no record knows of all that limits this device */
+	else
+		e = node_begin_incarnation(n);
+	node_accept_look(n);
+	return e;
+}
