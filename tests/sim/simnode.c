@@ -162,12 +162,9 @@ static void carry(struct simnode *n, struct action *a)
 
 static enum err replay_open(void *arg, struct bytes raw, struct bundle **ret)
 {
-	struct bundle *b = simpool_open(arg, raw, false);
+	enum err e = simpool_open(arg, raw, false, ret);
 
-	if (!b)
-		return ERR_DAMAGED;
-	*ret = b;
-	return ERR_OK;
+	return e ? ERR_DAMAGED : ERR_OK;
 }
 
 /* What is accepted has changed: the view once more, from the journal. */
@@ -325,13 +322,6 @@ bool simnode_may_lack(const struct simnode *n)
 }
 
 /* ---- life ---- */
-
-static enum err replay_open(void *arg, struct bytes raw, struct bundle **ret)
-{
-	enum err e = simpool_open(arg, raw, false, ret);
-
-	return e ? ERR_DAMAGED : ERR_OK;
-}
 
 static struct kv *rows_copy(struct kv *from)
 {
