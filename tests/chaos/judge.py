@@ -133,6 +133,12 @@ class Judge:
                     return "open"
         return "lost"
 
+    def survived(self, name, e):
+        """Whether another device did away with the file without having seen what was written."""
+        return any(r["node"] != e["node"] and r["sure"] and r.get("left") == 0 and
+                   name not in r["gone"] and not self.met(e, r) and not self.unshown(e, r)
+                   for r in self.windows.get(e.get("ino"), ()))
+
     def met(self, e, r):
         """Whether what e wrote may have come to r's device between r's look and r's act."""
         return r["t1"] > e["t0"] and reachable(self.history, node(e), node(r),

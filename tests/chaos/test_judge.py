@@ -111,6 +111,14 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(verdict(wrote("a", "n0", 1), removed("n1", 2, []), history=late),
                          ["lost"])
 
+    def test_what_survived_is_counted(self):
+        later = removed("n1", 0.5, [])
+        court = Judge([later], OPEN)
+        self.assertTrue(court.survived("a", wrote("a", "n0", 1)))
+        self.assertFalse(court.survived("a", wrote("a", "n1", 1)))
+        self.assertFalse(court.survived("a", wrote("a", "n0", 0.4)))  # it may have been seen
+        self.assertFalse(Judge([removed("n1", 0.5, ["a"])], OPEN).survived("a", wrote("a", "n0", 1)))
+
     def test_a_removal_that_came_before_the_cut(self):
         unshown = wrote("a", "n0", 3, shown=False)
         self.assertEqual(verdict(unshown, removed("n1", 2, [])), ["open"])

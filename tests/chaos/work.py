@@ -38,10 +38,14 @@ import zlib
 
 from content import HEADER_MAX, ids_in, parse, whole
 
-NAMES = [f"f{k}" for k in range(8)] + [f"report{k}.txt" for k in range(4)]
-FOLDERS = [f"d{k}" for k in range(4)]
+# Few names, so that devices meet; mostly small contents, which travel with the record and can be
+# changed also by those who are cut off.
+NAMES = [f"f{k}" for k in range(5)] + [f"report{k}.txt" for k in range(3)]
+FOLDERS = [f"d{k}" for k in range(3)]
+SIZES = (100, 300, 700, 1500, 5000, 20000, 70000, 200000, 3000000)
+WEIGHTS = (10, 10, 8, 4, 3, 3, 2, 2, 1)
 DEPTH = 3
-ENTRIES_MAX = 60  # of one device's directory, over which more is removed than made
+ENTRIES_MAX = 12  # of one device's directory, over which more is removed than made
 AT_FDCWD, EXCHANGE = -100, 2
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -155,7 +159,7 @@ class Worker:
         path = self.top
         for _ in range(depth):
             below = self.entries(path)[1]
-            if not below or self.random.random() < 0.4:
+            if not below or self.random.random() < 0.5:
                 break
             path = os.path.join(path, self.random.choice(below))
         return path
@@ -178,9 +182,7 @@ class Worker:
         """A segment that nobody has written before."""
         self.made += 1
         if length is None:
-            sizes = (100, 700, 1500, 5000, 20000, 70000, 200000, 3000000)
-            length = self.random.choices(sizes, (4, 4, 4, 4, 4, 4, 4, 1))[0]
-            length += self.random.randrange(50)
+            length = self.random.choices(SIZES, WEIGHTS)[0] + self.random.randrange(50)
         return (f"{self.node}.p{self.process}.{self.made}", max(length, HEADER_MAX))
 
     def sync_perhaps(self, fd):
