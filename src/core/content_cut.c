@@ -405,6 +405,7 @@ static enum err replay_one(struct content *c, struct file *f, uint64_t no, uint8
 	case J_TOKEN:
 	case J_DATE:
 	case J_HELD:
+	case J_BRAKE:
 	default:
 		return fail(ERR_DAMAGED);
 	}

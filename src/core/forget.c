@@ -303,7 +303,7 @@ static bool forget_inode(struct view *v, struct job *j, struct inode_row *i)
 	rows_key_inode(&listed, i->id);
 	rows_del(v, &row);
 	rows_del(v, &listed);
-	reg_count(v, -1);
+	rows_count(v, ROW_COUNT, -1);
 	j->done->inodes++;
 	return true;
 }

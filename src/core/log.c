@@ -571,7 +571,12 @@ static enum err hold(struct log *l, struct step *s, struct bundle *b, const stru
 
 	if (e)
 		return e;
-	bool go = accepted(l, i, &p);
+	bool go = accepted(l, i, &p), held = false;
+	if (go && l->rules.look && !s->replaying)
+		e = l->rules.look(l->rules.arg, s, b, &held);
+	if (e)
+		return e;
+	go = go && !held;
 	if (!go && (l->unapplied_count >= LOG_HELD_MAX ||
 		    l->unapplied_bytes + b->raw_len > LOG_HELD_BYTES_MAX))
 		return fail(ERR_FULL); /* it will be sent again */

@@ -54,6 +54,9 @@ struct log_rules {
 	uint64_t (*limit)(void *arg, const struct log_inc *i); /* UINT64_MAX: none */
 	uint64_t (*granted)(void *arg, uint64_t inc); /* 0: nothing */
 	uint64_t (*braked)(void *arg, const struct log_inc *i); /* as limit; nobody vouches */
+	/* A bundle is about to be applied: shall it be held after all?  braked() says so from now
+	 * on. */
+	enum err (*look)(void *arg, struct step *s, const struct bundle *b, bool *hold);
 };
 struct arrival {
 	struct where in;

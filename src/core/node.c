@@ -121,6 +121,7 @@ static bool build(struct node *n)
 	n->view = view_new(n->kv, &view);
 	n->roster = roster_new(n->kv, &n->config.folder, &n->config.device);
 	n->log = n->view ? log_new(n->kv, n->view, &n->config.folder) : NULL;
+	n->brake = brake_new(n->kv, &n->config.brake);
 	n->outbox = n->log ? outbox_new(n->kv, n->view, n->log, &outbox) : NULL;
 	n->fetch = fetch_new(&fetch);
 	const struct content_config content = {n->kv, n->view, n->outbox, n->fetch};
@@ -134,7 +135,7 @@ static bool build(struct node *n)
 	n->spread = n->log && n->roster ? spread_new(n->log, n->roster) : NULL;
 	if (n->log)
 		node_accept_rules(n);
-	return n->roster && n->reads && n->spread;
+	return n->roster && n->reads && n->spread && n->brake;
 }
 
 struct node *node_new(struct kv *kv, const struct node_config *c)
@@ -162,6 +163,7 @@ void node_free(struct node *n)
 	content_free(n->content);
 	fetch_free(n->fetch);
 	outbox_free(n->outbox);
+	brake_free(n->brake);
 	log_free(n->log);
 	roster_free(n->roster);
 	view_free(n->view);
@@ -247,6 +249,8 @@ enum err node_load(struct node *n)
 		n->dated_ms = (int64_t)rd_u64(&r);
 	}
 	e = node_accept_load(n);
+	if (!e)
+		e = brake_load(n->brake);
 	if (!e)
 		e = roster_load(n->roster);
 	node_refresh_keys(n);
@@ -361,6 +365,8 @@ static enum err replay_entry(struct node *n, const struct entry_read *j, const s
 		return e;
 	case J_TOKEN:
 		return admit_replay(&n->step, body);
+	case J_BRAKE:
+		return brake_replay(n->brake, body);
 	case J_WORK:
 	case J_WRITE:
 	case J_TRUNCATE:

@@ -22,6 +22,7 @@
 #define NODE_H
 
 #include "base/rng.h"
+#include "core/brake.h"
 #include "core/event.h"
 
 struct node;
@@ -32,6 +33,7 @@ struct node_config {
 	char device_name[MEMBER_NAME_MAX + 1];
 	uint8_t seed[32]; /* secret, fresh at each start */
 	uint32_t read_timeout_ms; /* deadline of a read while a holder is connected */
+	struct brake_limits brake; /* percent 0: none */
 	int64_t keep_ms; /* superseded versions and removed names are remembered; 0: for ever */
 };
 
@@ -143,6 +145,18 @@ struct node_counts {
 	uint64_t parked_reads, pieces, piece_bytes, conflicts;
 };
 void node_counts(struct node *n, struct node_counts *ret);
+enum aside_why {
+	ASIDE_BRAKE = 1, /* too much at once: a member accepts or rejects it */
+	ASIDE_LIMIT, /* its author was removed, retired, rejected, or may write no more */
+	ASIDE_CAUSES /* it had seen what is set aside for one of the other reasons */
+};
+struct node_aside { /* what is held of one incarnation and not applied */
+	struct device_id device;
+	uint64_t inc, bundles, bytes;
+	enum aside_why why;
+	int64_t since_ms; /* BRAKE: when it was held */
+};
+uint32_t node_aside(struct node *n, struct node_aside *ret, uint32_t max);
 /* How much of a file's bytes is here; ERR_NOENT. */
 enum err node_residency(struct node *n, struct inode_id inode, uint64_t *local,
 			uint64_t *size) MUST_USE;

@@ -42,9 +42,58 @@ static uint64_t on_granted(void *arg, uint64_t inc)
 	return roster_granted(n->roster, inc, false);
 }
 
+static uint64_t on_braked(void *arg, const struct log_inc *i)
+{
+	struct node *n = arg;
+
+	return brake_limit(n->brake, i->inc);
+}
+
+/* What a member admitted here found when it came, or somebody accepted, is not held again. */
+static enum err on_look(void *arg, struct step *s, const struct bundle *b, bool *hold)
+{
+	struct node *n = arg;
+
+	*hold = false;
+	if (roster_granted(n->roster, b->head.inc, true) >= b->head.seq)
+		return ERR_OK;
+	enum err e = brake_look(n->brake, s, b, view_names(n->view), hold);
+	const struct roster_member *m = *hold ? roster_find(n->roster, &b->head.device) : NULL;
+	if (m)
+		step_report(s, true,
+			    "%s removed or rewrote more than %u %% of the files at once: that is "
+			    "held until a member says 'peerfs accept' or 'peerfs reject'",
+			    m->name, n->config.brake.percent);
+	return e;
+}
+
 void node_accept_rules(struct node *n)
 {
-	log_set_rules(n->log, &(struct log_rules){n, on_limit, on_granted, NULL});
+	log_set_rules(n->log, &(struct log_rules){n, on_limit, on_granted, on_braked, on_look});
+}
+
+bool node_accept_held(struct node *n, const struct device_id *d)
+{
+	for (uint32_t k = 0; k < brake_count(n->brake); k++) {
+		const struct log_inc *i = log_find(n->log, brake_at(n->brake, k)->inc);
+		if (i && memcmp(&i->device, d, sizeof(*d)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What the brake holds goes on, or is limited for good. */
+enum err node_accept_decided(struct node *n)
+{
+	enum err e = ERR_OK;
+
+	for (uint32_t k = brake_count(n->brake); k-- > 0 && !e;) {
+		const struct braked h = *brake_at(n->brake, k);
+		const struct log_inc *i = log_find(n->log, h.inc);
+		if ((i && on_limit(n, i) != UINT64_MAX) || on_granted(n, h.inc) >= h.from)
+			e = brake_release(n->brake, &n->step, h.inc);
+	}
+	return e;
 }
 
 /* Might the author of a bundle write?  By the roster that it names.  Only the clocks of one who may
@@ -158,6 +207,35 @@ enum err node_rebuild_end(struct node *n, struct actions *a)
 		    log_unapplied(n->log));
 	spread_owe(n->spread);
 	return e ? e : step_sound(&n->step);
+}
+
+/* ---- what is set aside ---- */
+
+uint32_t node_aside(struct node *n, struct node_aside *ret, uint32_t max)
+{
+	uint32_t count = 0;
+
+	for (uint32_t k = 0; k < log_unapplied(n->log); k++) {
+		const struct log_unapplied *u = log_unapplied_at(n->log, k);
+		const struct log_inc *i = log_find(n->log, u->in.inc);
+		uint32_t at = 0;
+		while (at < count && ret[at].inc != u->in.inc)
+			at++;
+		if (at == count && (count == max || !i))
+			continue;
+		if (at == count) {
+			ret[count++] = (struct node_aside){.device = i->device, .inc = i->inc};
+			ret[at].why = on_braked(n, i) < i->seq          ? ASIDE_BRAKE
+				      : log_allowed(n->log, i) < i->seq ? ASIDE_LIMIT
+									: ASIDE_CAUSES;
+			for (uint32_t h = 0; h < brake_count(n->brake); h++)
+				if (brake_at(n->brake, h)->inc == i->inc)
+					ret[at].since_ms = brake_at(n->brake, h)->wall_ms;
+		}
+		ret[at].bundles++;
+		ret[at].bytes += u->len;
+	}
+	return count;
 }
 
 /* ---- an own incarnation that is limited ---- */

@@ -24,6 +24,7 @@ struct node {
 	struct roster *roster;
 	struct log *log;
 	struct outbox *outbox;
+	struct brake *brake;
 	struct fetch *fetch;
 	struct content *content;
 	struct ahead *ahead;
@@ -67,6 +68,8 @@ void node_note_date(struct node *n); /* before what others did comes into the tr
 enum err node_judge(void *node, const struct bundle *b) MUST_USE; /* struct log_judge */
 void node_accept_rules(struct node *n);
 void node_accept_head(struct node *n, struct hash *ret); /* that bundles name now */
+bool node_accept_held(struct node *n, const struct device_id *d); /* the brake holds some of it */
+enum err node_accept_decided(struct node *n) MUST_USE; /* the roster has grown */
 void node_accept_look(struct node *n); /* the roster, or what is held, has changed */
 enum err node_accept_load(struct node *n) MUST_USE; /* ERR_DAMAGED: the rows are half made */
 enum err node_accept_go_on(struct node *n) MUST_USE; /* at the end of a step */

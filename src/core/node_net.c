@@ -92,6 +92,8 @@ static enum err roster_grew(struct node *n, const struct peer *from)
 	if (!e)
 		e = part_with_strangers(n);
 	spread_owe(n->spread);
+	if (!e)
+		e = node_accept_decided(n);
 	node_accept_look(n);
 	return e;
 }
@@ -152,6 +154,8 @@ static enum err on_admit(struct node *n, const struct event *ev)
 
 	if (!roster_find(n->roster, &m.subject))
 		return fail(ERR_NOENT);
+	if (m.kind == MEMBER_ACCEPT && !node_accept_held(n, &m.subject))
+		return fail(ERR_NODATA);
 	m.vec = vector_ref(m.kind == MEMBER_ACCEPT ? log_held(n->log) : log_applied(n->log));
 	enum err e = roster_write(n->roster, &m, n->step.wall_ms, &record);
 	if (!e)

@@ -62,6 +62,8 @@ void place_move(struct view *v, const struct place_row *before, const struct pla
 	}
 	if (stays)
 		return;
+	if (!before || !after)
+		rows_count(v, ROW_NAMES, after ? 1 : -1);
 	if (after)
 		dirs_gain(v, after->parent, r->wall_ms, r->t);
 	if (before)

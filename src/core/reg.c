@@ -568,22 +568,6 @@ static struct origin promoted_origin(struct view *v, const struct record *r)
 	return o;
 }
 
-void reg_count(struct view *v, int by)
-{
-	struct rkey k = rows_key_view(ROW_COUNT);
-	auto_wr w = {0};
-	uint64_t n = 0;
-
-	if (rows_get(v, &k, &w)) {
-		struct rd r = rd_of(wr_view(&w));
-		n = rd_u64(&r);
-	}
-	wr_reset(&w);
-	wr_u64(&w, n + (uint64_t)(int64_t)by);
-	rows_wr(v, &w);
-	rows_put(v, &k, wr_view(&w));
-}
-
 static bool inode_sound(struct view *v, const struct record *r)
 {
 	const struct rec_inode *n = &r->ino;
@@ -638,7 +622,7 @@ enum err reg_apply_inode(struct view *v, const struct record *r, bool *done)
 			add_head(&i, &first);
 		if (n->has_origin)
 			history_promoted(v, r->inode, n->origin_inode, n->origin.dot, r);
-		reg_count(v, 1);
+		rows_count(v, ROW_COUNT, 1);
 		if (i.has_birth)
 			cells_name(v, &i.birth, 1);
 	}

@@ -45,7 +45,6 @@ enum err reg_apply_content(struct view *v, const struct record *r, bool *done) M
 enum err reg_apply_attr(struct view *v, const struct record *r, bool *done) MUST_USE;
 /* The places that a head names: v->named follows. */
 void reg_name(struct view *v, const struct link_head *h, int32_t by);
-void reg_count(struct view *v, int by); /* inodes known */
 void reg_drop_copies(struct view *v, const struct inode_row *i); /* I2, before all heads go */
 /* The inode and dot of the head whose copy has that id. */
 bool reg_copy(struct view *v, struct inode_id copy, struct inode_id *file, struct dot *dot);

@@ -324,6 +324,27 @@ void rows_drop(struct view *v)
 
 /* ---- vectors ---- */
 
+uint64_t rows_counted(struct view *v, enum view_row which)
+{
+	struct rkey k = rows_key_view(which);
+	auto_wr w = {0};
+
+	if (!rows_get(v, &k, &w))
+		return 0;
+	struct rd r = rd_of(wr_view(&w));
+	return rd_u64(&r);
+}
+
+void rows_count(struct view *v, enum view_row which, int by)
+{
+	struct rkey k = rows_key_view(which);
+	uint8_t value[8];
+	struct wr w = {.at = value, .room = sizeof(value)};
+
+	wr_u64(&w, rows_counted(v, which) + (uint64_t)(int64_t)by);
+	rows_put(v, &k, wr_view(&w));
+}
+
 void rows_vector_key(struct view *v, const struct vector *vec, uint8_t key[VEC_KEY_LEN])
 {
 	struct hash h;

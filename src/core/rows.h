@@ -40,6 +40,10 @@ void rows_fail(struct view *v, enum err e); /* keeps the first */
 void rows_wr(struct view *v, const struct wr *w); /* fails if the buffer ran out of memory */
 void *rows_grow(struct view *v, void *at, uint32_t count, uint32_t *room, size_t size);
 
+/* Rows that count something. */
+void rows_count(struct view *v, enum view_row which, int by);
+uint64_t rows_counted(struct view *v, enum view_row which);
+
 /* vectors */
 void rows_vector_key(struct view *v, const struct vector *vec, uint8_t key[VEC_KEY_LEN]);
 const struct vector *rows_vector(struct view *v, const uint8_t key[VEC_KEY_LEN]); /* borrowed */

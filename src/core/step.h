@@ -26,7 +26,8 @@ enum journal_kind {
 	J_INC = 13, /* an incarnation begins */
 	J_TOKEN = 14, /* an invitation given out, or used */
 	J_DATE = 15, /* the wall clock: what comes behind it was learnt then, or later */
-	J_HELD = 16 /* another's bundle, held and not applied */
+	J_HELD = 16, /* another's bundle, held and not applied */
+	J_BRAKE = 17 /* an incarnation is held by the brake, or no longer */
 };
 
 struct step {

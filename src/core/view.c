@@ -408,14 +408,14 @@ enum err view_forgetting(struct view *v, struct forgetting *ret)
 
 uint64_t view_inodes(struct view *v)
 {
-	struct rkey k = rows_key_view(ROW_COUNT);
-	auto_wr w = {0};
-
 	begin(v);
-	if (!rows_get(v, &k, &w))
-		return 1;
-	struct rd r = rd_of(wr_view(&w));
-	return rd_u64(&r) + 1; /* and the root */
+	return rows_counted(v, ROW_COUNT) + 1; /* and the root */
+}
+
+uint64_t view_names(struct view *v)
+{
+	begin(v);
+	return rows_counted(v, ROW_NAMES);
 }
 
 void view_check(struct view *v)

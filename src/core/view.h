@@ -80,6 +80,7 @@ enum err view_digest(struct view *v, struct hash *ret) MUST_USE;
 enum err view_forget(struct view *v, const struct forget_below *b, struct forgotten *ret) MUST_USE;
 enum err view_forgetting(struct view *v, struct forgetting *ret) MUST_USE;
 uint64_t view_inodes(struct view *v); /* inodes known, for statfs */
+uint64_t view_names(struct view *v); /* of files, symlinks and the like that stand somewhere */
 void view_check(struct view *v); /* asserts the invariants of its rows; costs a walk */
 
 #endif

@@ -27,6 +27,7 @@ enum view_row {
 	ROW_CONTESTED = 'c', /* parent, name: something to work out there */
 	ROW_COPY = 'h', /* derived id -> inode, dot of a head, while the inode has several */
 	ROW_COUNT = 'n', /* -> inodes known */
+	ROW_NAMES = 'N', /* -> names of files that stand somewhere */
 	ROW_LISTED = 'q', /* batch, inode: something of it may be forgotten some day */
 	ROW_SURVIVOR = 'o', /* directory: live, yet no place of its own */
 	ROW_SKIPPED = 's', /* directory: its move is skipped */

@@ -111,18 +111,14 @@ static void undo(struct daemon *d, const char *name, const char *store)
 	marker_remove(d, name);
 }
 
-static uint32_t read_timeout_ms(const struct daemon *d, const char *name)
+/* What the configuration says of a folder, or the defaults. */
+static void settings(const struct daemon *d, const char *name, struct loop_folder *ret)
 {
 	const struct conf_folder *c = conf_folder(&d->conf, name);
 
-	return (c ? c->read_timeout_s : READ_TIMEOUT_S) * 1000;
-}
-
-static int64_t keep_ms(const struct daemon *d, const char *name)
-{
-	const struct conf_folder *c = conf_folder(&d->conf, name);
-
-	return (c ? c->keep_versions_days : KEEP_VERSIONS_DAYS) * INT64_C(86400000);
+	ret->read_timeout_ms = (c ? c->read_timeout_s : READ_TIMEOUT_S) * 1000;
+	ret->keep_ms = (c ? c->keep_versions_days : KEEP_VERSIONS_DAYS) * INT64_C(86400000);
+	ret->brake = !c || c->brake;
 }
 
 /* ---- start and end ---- */
@@ -141,10 +137,9 @@ static void open_one(struct daemon *d, const char *name)
 	}
 	if (access(store, F_OK) < 0)
 		return;
-	struct loop_folder lf = {.name = name,
-				 .store = store,
-				 .read_timeout_ms = read_timeout_ms(d, name),
-				 .keep_ms = keep_ms(d, name)};
+	struct loop_folder lf = {.name = name, .store = store};
+
+	settings(d, name, &lf);
 	enum err e = loop_open(d->loop, &lf, &f);
 
 	if (e) {
@@ -248,11 +243,9 @@ static enum exits create(struct daemon *d, const char *name, struct folders_say 
 	if (x)
 		return x;
 	enum err e = host_found(store, &d->device, d->name, name);
-	struct loop_folder lf = {.name = name,
-				 .store = store,
-				 .read_timeout_ms = read_timeout_ms(d, name),
-				 .keep_ms = keep_ms(d, name)};
+	struct loop_folder lf = {.name = name, .store = store};
 
+	settings(d, name, &lf);
 	if (!e)
 		e = loop_open(d->loop, &lf, &f);
 	if (e) {
@@ -371,8 +364,6 @@ static enum exits join(struct daemon *d, const struct invitation *i, const char 
 	memcpy(hj.secret, i->secret, sizeof(hj.secret));
 	struct loop_folder lf = {.name = name,
 				 .store = store,
-				 .read_timeout_ms = read_timeout_ms(d, name),
-				 .keep_ms = keep_ms(d, name),
 				 .join = &hj,
 				 .by = i,
 				 .on_joined = on_joined,

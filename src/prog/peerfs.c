@@ -360,6 +360,36 @@ static enum exits run_conflicts(const struct command *cmd, char **args, int coun
 	return ask_and_show("conflicts", NULL, show_conflicts);
 }
 
+static void show_decided(const json_t *o)
+{
+	const json_t *name;
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "folders"), i, name)(void)
+		printf("decided in %s, for all its members\n", json_string_value(name));
+}
+
+static enum exits ask_decide(char **args, int count, bool accept)
+{
+	json_t *ask = json_pack("{s:s, s:b}", "device", args[0], "accept", accept);
+
+	if (count > 1)
+		(void)json_object_set_new(ask, "folder", json_string(args[1]));
+	return ask_and_show("decide", ask, show_decided);
+}
+
+static enum exits run_accept(const struct command *cmd, char **args, int count)
+{
+	(void)cmd;
+	return ask_decide(args, count, true);
+}
+
+static enum exits run_reject(const struct command *cmd, char **args, int count)
+{
+	(void)cmd;
+	return ask_decide(args, count, false);
+}
+
 /* ---- history ---- */
 
 static enum exits run_versions(const struct command *cmd, char **args, int count)
@@ -503,6 +533,11 @@ static const struct command commands[] = {
 	 run_status},
 	{"peers", "[--json]", "The members of each folder and who is connected.", 0, 0, run_peers},
 	{"conflicts", "[--json]", "What was changed in two places at once.", 0, 0, run_conflicts},
+	{"accept", "DEVICE [NAME] [--json]",
+	 "Let a mass change of DEVICE go on, in folder NAME or wherever one is held.", 1, 2,
+	 run_accept},
+	{"reject", "DEVICE [NAME] [--json]",
+	 "Undo a mass change of DEVICE that is held, there and everywhere.", 1, 2, run_reject},
 	{"versions", "PATH [--json]",
 	 "Contents that PATH had; of a folder: what was removed from it or moved away.", 1, 1,
 	 run_versions},

@@ -6,6 +6,7 @@
  * checked here; what is behind trusts it.
  */
 #include "prog/serve.h"
+#include "prog/decide.h"
 #include "prog/regain.h"
 #include "prog/tell.h"
 #include <stdlib.h>
@@ -179,6 +180,14 @@ static enum exits on_invite(struct asked *a)
 	return x;
 }
 
+static enum exits on_decide(struct asked *a)
+{
+	const struct decide_ask ask = {text_in(a, "device"), text_in(a, "folder"),
+				       json_is_true(json_object_get(a->parameters, "accept"))};
+
+	return ask.device ? decide(a->d, &ask, &a->result, &a->say) : lacking(a, "device");
+}
+
 static enum exits on_join(struct asked *a)
 {
 	const char *invitation = text_in(a, "invitation");
@@ -215,11 +224,11 @@ static const struct {
 	const char *method;
 	enum exits (*run)(struct asked *a);
 } methods[] = {
-	{"status", on_status},     {"peers", on_peers},   {"conflicts", on_conflicts},
-	{"folder", on_folder},     {"create", on_create}, {"invite", on_invite},
-	{"join", on_join},         {"mount", on_mount},   {"stop", on_stop},
-	{"versions", on_versions}, {"past", on_past},     {"past_read", on_past_read},
-	{"restore", on_restore},
+	{"status", on_status},       {"peers", on_peers},       {"conflicts", on_conflicts},
+	{"folder", on_folder},       {"create", on_create},     {"invite", on_invite},
+	{"decide", on_decide},       {"join", on_join},         {"mount", on_mount},
+	{"stop", on_stop},           {"versions", on_versions}, {"past", on_past},
+	{"past_read", on_past_read}, {"restore", on_restore},
 };
 
 json_t *serve_answer(void *arg, const char *method, json_t *parameters, int take_fd)

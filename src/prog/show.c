@@ -74,6 +74,35 @@ void show_json(const json_t *o)
 	(void)putchar('\n');
 }
 
+/* What other devices changed and is not in the tree. */
+static void show_aside(const json_t *list)
+{
+	const json_t *a;
+	size_t i;
+
+	json_array_foreach(list, i, a)
+	{
+		const char *name = text(a, "name")[0] ? text(a, "name") : text(a, "device");
+		const char *why = text(a, "why");
+
+		(void)fputs("  set aside: ", stdout);
+		(void)printf("%" PRIu64 " bundles of ", number(a, "bundles"));
+		put(name);
+		if (strcmp(why, "mass change") == 0) {
+			(void)fputs(", which removed or rewrote much at once: peerfs accept ",
+				    stdout);
+			put(name);
+			(void)fputs(", or peerfs reject ", stdout);
+			put(name);
+		} else if (strcmp(why, "not accepted") == 0) {
+			(void)fputs(", made when it was a member no more, or rejected", stdout);
+		} else {
+			(void)fputs(", which had seen others that are set aside", stdout);
+		}
+		(void)putchar('\n');
+	}
+}
+
 static void show_folder(const json_t *f)
 {
 	(void)putchar('\n');
@@ -97,6 +126,7 @@ static void show_folder(const json_t *f)
 	if (number(f, "reads_waiting"))
 		(void)printf("  %" PRIu64 " reads wait for other devices\n",
 			     number(f, "reads_waiting"));
+	show_aside(json_object_get(f, "set_aside"));
 	if (number(f, "conflicts"))
 		(void)printf("  %" PRIu64 " conflicts: peerfs conflicts\n", number(f, "conflicts"));
 }

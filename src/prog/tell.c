@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define CONFLICTS_MAX 10000
+#define ASIDE_MAX 256 /* incarnations told */
 
 static json_t *hex(const uint8_t *at, size_t len)
 {
@@ -56,6 +57,8 @@ struct picture { /* of a folder, copied under its lock */
 	struct node_counts counts;
 	uint32_t members_count;
 	struct node_member members[MEMBERS_MAX];
+	uint32_t aside_count;
+	struct node_aside aside[ASIDE_MAX];
 	enum role role;
 	bool member;
 };
@@ -69,6 +72,7 @@ static struct picture *picture_take(struct daemon *d, struct folder *f)
 	host_lock(f->host);
 	node_counts(host_node(f->host), &p->counts);
 	p->members_count = node_members(host_node(f->host), p->members, MEMBERS_MAX);
+	p->aside_count = node_aside(host_node(f->host), p->aside, ASIDE_MAX);
 	p->role = node_role(host_node(f->host), &d->device.pub);
 	p->member = node_is_member(host_node(f->host));
 	host_unlock(f->host);
@@ -109,6 +113,41 @@ static void add_space(json_t *o, struct host *h)
 	(void)json_object_set_new(o, "pack_bytes", number(s.pack_bytes));
 }
 
+static const char *why_text(enum aside_why why)
+{
+	switch (why) {
+	case ASIDE_BRAKE:
+		return "mass change";
+	case ASIDE_LIMIT:
+		return "not accepted";
+	case ASIDE_CAUSES:
+		return "follows from others";
+	}
+	return "";
+}
+
+/* The bundles of each device that are held and not applied. */
+static json_t *aside_json(const struct picture *p)
+{
+	json_t *list = json_array();
+
+	for (uint32_t k = 0; k < p->aside_count; k++) {
+		const struct node_aside *a = &p->aside[k];
+		json_t *o = json_object();
+		for (uint32_t i = 0; i < p->members_count; i++)
+			if (memcmp(&p->members[i].device, &a->device, sizeof(a->device)) == 0)
+				(void)json_object_set_new(o, "name", tell_text(p->members[i].name));
+		(void)json_object_set_new(o, "device", hex(a->device.b, sizeof(a->device.b)));
+		(void)json_object_set_new(o, "why", json_string(why_text(a->why)));
+		(void)json_object_set_new(o, "bundles", number(a->bundles));
+		(void)json_object_set_new(o, "bytes", number(a->bytes));
+		if (a->since_ms)
+			(void)json_object_set_new(o, "since_ms", json_integer(a->since_ms));
+		(void)json_array_append_new(list, o);
+	}
+	return list;
+}
+
 static json_t *folder_json(struct daemon *d, struct folder *f)
 {
 	char dir[PATHS_MAX], remembered[PATHS_MAX];
@@ -133,6 +172,7 @@ static json_t *folder_json(struct daemon *d, struct folder *f)
 		(void)json_object_set_new(o, "connected", number(connected));
 		(void)json_object_set_new(o, "fetched_bytes", number(traffic));
 		add_counts(o, &p->counts);
+		(void)json_object_set_new(o, "set_aside", aside_json(p));
 	}
 	add_space(o, f->host);
 	free(p);

@@ -23,6 +23,7 @@
 
 enum kind { NAME, LISTEN, ADDRESSES, PATH, NUMBER, CHOICE };
 static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const no_yes[] = {"no", "yes", NULL};
 static const char *const owners[] = {"mounter", "preserve", NULL};
 
 struct key {
@@ -88,6 +89,13 @@ static const struct key keys[] = {
 	 .min = 1,
 	 .max = 36500,
 	 .doc = "days that replaced and removed contents can be had back"},
+	{.section = "folder",
+	 .name = "brake",
+	 .kind = CHOICE,
+	 .offset = offsetof(struct conf_folder, brake),
+	 .fallback = "yes",
+	 .choices = no_yes,
+	 .doc = "whether another device that removes or rewrites much at once is held: yes or no"},
 	{.section = "folder",
 	 .name = "owner",
 	 .kind = CHOICE,

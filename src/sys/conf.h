@@ -29,6 +29,7 @@ struct conf_folder {
 	char mount[CONF_TEXT]; /* absolute; "": not mounted at start */
 	uint32_t read_timeout_s;
 	uint32_t keep_versions_days;
+	uint32_t brake; /* 0: no, 1: yes */
 	uint32_t owner; /* enum conf_owner */
 };
 struct conf {

@@ -32,6 +32,7 @@ struct host_config {
 	const char *device_name;
 	uint32_t read_timeout_ms;
 	int64_t keep_ms; /* as in struct node_config */
+	bool brake;
 	struct link *link;
 	uint32_t folder_no; /* as given to link_folder() */
 	struct host_join join;

@@ -272,7 +272,8 @@ static enum err start_node(struct host *h)
 	struct node_config c = {.folder = h->folder,
 				.device = *h->c.device,
 				.read_timeout_ms = h->c.read_timeout_ms,
-				.keep_ms = h->c.keep_ms};
+				.keep_ms = h->c.keep_ms,
+				.brake = {h->c.brake ? BRAKE_PERCENT : 0, BRAKE_FILES}};
 
 	(void)snprintf(c.device_name, sizeof(c.device_name), "%s", h->c.device_name);
 	rand_seed(c.seed);

@@ -266,6 +266,7 @@ enum err loop_open(struct loop *l, const struct loop_folder *c, struct folder **
 				 .device_name = l->c.device_name,
 				 .read_timeout_ms = c->read_timeout_ms,
 				 .keep_ms = c->keep_ms,
+				 .brake = c->brake,
 				 .link = l->link,
 				 .folder_no = f->no,
 				 .on_joined = c->on_joined,

@@ -48,6 +48,7 @@ struct loop_folder { /* what to open */
 	const char *name, *store;
 	uint32_t read_timeout_ms;
 	int64_t keep_ms;
+	bool brake; /* mass changes of other devices wait for a word: core/brake.h */
 	const struct host_join *join; /* NULL: we are a member */
 	const struct invitation *by; /* with join: whom to ask, and where */
 	void (*on_joined)(void *arg, enum err err, const char *text);

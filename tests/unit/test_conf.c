@@ -78,6 +78,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.folder_count, 1);
 	assert_int_equal(c.folders[0].read_timeout_s, 20);
 	assert_int_equal(c.folders[0].keep_versions_days, 30);
+	assert_int_equal(c.folders[0].brake, 1);
 	assert_int_equal(c.folders[0].owner, CONF_OWNER_MOUNTER);
 	conf_free(&c);
 }
