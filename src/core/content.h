@@ -28,6 +28,7 @@ struct content_config {
 	struct view *view;
 	struct outbox *outbox;
 	struct fetch *fetch;
+	const char *device_name; /* in the names of files that stand beside; outlives it */
 };
 struct content *content_new(const struct content_config *c);
 void content_free(struct content *c); /* accepts NULL */
@@ -48,6 +49,14 @@ enum err content_truncate(struct content *c, struct step *s, struct event *ev) M
  * or there is none: an attribute record is needed too. */
 enum err content_touch(struct content *c, struct step *s, struct inode_id inode, uint64_t file,
 		       int64_t mtime_ns, bool *ret) MUST_USE;
+/*
+ * The last name of inode, at that place, is about to go by a local operation.  What was written to
+ * it over an older version than the one shown, is closed and has not been sealed is then no part of
+ * what the operation saw: it becomes a file of its own, beside the place, when it is sealed, as it
+ * would have stood there as a conflict copy had it been sealed in time.
+ */
+enum err content_beside(struct content *c, struct step *s, struct inode_id inode,
+			const struct place *at) MUST_USE;
 enum err content_sealed(struct content *c, struct step *s, struct event *ev) MUST_USE;
 enum err content_cut_all(struct content *c, struct step *s) MUST_USE;
 /* The view says another version of inode may be shown.  *news: the kernel's pages of it are out of

@@ -7,6 +7,7 @@
  * unlink or an edit that came in meanwhile counts as unseen.
  */
 #include "core/content_impl.h"
+#include "core/names.h"
 
 static enum err discard(struct content *c, struct step *s, struct file *f)
 {
@@ -40,6 +41,78 @@ static enum err emit_version(struct content *c, struct step *s, struct file *f,
 					 .mtime_ns = w->mtime_ns,
 					 .content = wr_view(&f->manifest)};
 	return outbox_emit_at(c->k.outbox, s, &w->at, &r);
+}
+
+static enum err mark_beside(struct content *c, struct step *s, struct work *w,
+			    const struct place *at)
+{
+	size_t mark;
+	struct wr *j;
+
+	if (!w || w->beside)
+		return ERR_OK;
+	j = step_entry(s, J_BESIDE, &mark);
+	if (j) {
+		wr_u64(j, w->no);
+		wr_u64(j, at->parent.inc);
+		wr_u64(j, at->parent.op);
+		wr_bytes(j, at->name);
+		step_entry_end(s, mark);
+	}
+	return work_put_beside(c->k.kv, w, at);
+}
+
+enum err content_beside(struct content *c, struct step *s, struct inode_id inode,
+			const struct place *at)
+{
+	enum err e = ERR_OK;
+
+	for (struct file *f = *content_bucket(c, inode); f && !e; f = f->next_by_inode) {
+		if (!inode_equal(f->inode, inode) || !f->stale)
+			continue;
+		e = mark_beside(c, s, f->sealing, at);
+		if (!e && !f->writers)
+			e = mark_beside(c, s, f->active, at);
+	}
+	return e;
+}
+
+static enum err replay_beside(struct content *c, struct work *w, struct rd *r)
+{
+	struct place at = {.parent = {rd_u64(r), 0}};
+
+	at.parent.op = rd_u64(r);
+	at.name = rd_bytes(r, rd_left(r));
+	if (!w || r->bad || !name_ok(at.name))
+		return fail(ERR_DAMAGED);
+	return work_put_beside(c->k.kv, w, &at);
+}
+
+/* A file of its own beside the place that is lost, or in the root if the directory is gone, too. */
+static enum err emit_beside(struct content *c, struct step *s, const struct work *w,
+			    struct bytes manifest)
+{
+	const struct bytes name = {w->beside_name, w->beside_len};
+	struct emitter em = outbox_emitter(c->k.outbox);
+	struct make what = {.type = TYPE_FILE, .mode = 0644, .content = manifest};
+	struct inode_id dir = view_is_shown(c->k.view, w->beside_dir) ? w->beside_dir : INODE_ROOT;
+	struct inode_id made;
+	struct view_attr a;
+	uint8_t pref[NAME_BYTES_MAX], other[NAME_BYTES_MAX];
+
+	what.mtime_ns = w->mtime_ns;
+	if (!view_stat(c->k.view, w->inode, &a))
+		what.mode = a.mode;
+	struct bytes wanted = {pref, names_conflict(name, w->at.t, c->k.device_name, pref)};
+	outbox_begin(c->k.outbox, s);
+	enum err e = local_make(c->k.view, &em, dir, wanted, &what, &made);
+	for (uint32_t try = 0; e == ERR_EXIST; try++) {
+		const struct inode_id id = {w->at.dot.inc, w->at.dot.op};
+		struct bytes next = {other, names_further(wanted, id, try, other)};
+		e = local_make(c->k.view, &em, dir, next, &what, &made);
+	}
+	enum err e2 = outbox_end(c->k.outbox);
+	return e ? e : e2;
 }
 
 /* The cut work has its manifest: it is a version now.  Shared by replay. */
@@ -124,7 +197,12 @@ static enum err finish_live(struct content *c, struct step *s, struct file *f,
 {
 	enum err e = journal_sealed(c, s, f->sealing, manifest, ev);
 
-	if (!e)
+	bool beside = f->sealing->beside && content_is_gone(c, f->inode);
+	if (!e && beside)
+		e = content_file_base(f, manifest, f->sealing->at.dot);
+	if (!e && beside)
+		e = emit_beside(c, s, f->sealing, wr_view(&f->manifest));
+	else if (!e)
 		e = emit_version(c, s, f, manifest);
 	if (!e)
 		e = finish(c, f);
@@ -207,14 +285,15 @@ enum err content_cut(struct content *c, struct step *s, struct file *f)
 		content_settle(c, f);
 		return ERR_OK;
 	}
-	if (content_is_gone(c, f->inode)) {
+	bool gone = content_is_gone(c, f->inode);
+	if (gone && !w->beside) {
 		enum err e = f->opens ? ERR_OK : discard(c, s, f);
 		content_settle(c, f);
 		return e;
 	}
 	struct emitter em = outbox_emitter(c->k.outbox);
 	outbox_begin(c->k.outbox, s);
-	enum err e = local_edit(c->k.view, &em, f->inode);
+	enum err e = gone ? ERR_OK : local_edit(c->k.view, &em, f->inode);
 	enum err e2 = outbox_end(c->k.outbox);
 	e = e ? e : e2;
 	if (!e)
@@ -388,6 +467,8 @@ static enum err replay_one(struct content *c, struct file *f, uint64_t no, uint8
 		return replay_cut(c, f, no, r);
 	case J_SEALED:
 		return replay_sealed(c, f, r);
+	case J_BESIDE:
+		return replay_beside(c, w, r);
 	case J_DISCARD:
 		f->active = NULL;
 		c->works--;

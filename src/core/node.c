@@ -124,7 +124,8 @@ static bool build(struct node *n)
 	n->brake = brake_new(n->kv, &n->config.brake);
 	n->outbox = n->log ? outbox_new(n->kv, n->view, n->log, &outbox) : NULL;
 	n->fetch = fetch_new(&fetch);
-	const struct content_config content = {n->kv, n->view, n->outbox, n->fetch};
+	const struct content_config content = {n->kv, n->view, n->outbox, n->fetch,
+					       n->config.device_name};
 	n->content = n->outbox && n->fetch ? content_new(&content) : NULL;
 	n->ahead = n->view && n->fetch ? ahead_new(n->kv, n->view, n->fetch) : NULL;
 	n->reads = n->content && n->ahead
@@ -374,6 +375,7 @@ static enum err replay_entry(struct node *n, const struct entry_read *j, const s
 	case J_CUT:
 	case J_SEALED:
 	case J_DISCARD:
+	case J_BESIDE:
 		return content_replay(n->content, (uint8_t)j->kind, body);
 	default:
 		return fail(ERR_DAMAGED);

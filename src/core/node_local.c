@@ -102,14 +102,35 @@ static bool is_written(struct node *n, const struct event *ev)
 	       content_is_written(n->content, s.id);
 }
 
+/* The file whose name the operation takes, if that is its last. */
+static enum err before_loss(struct node *n, const struct event *ev)
+{
+	struct place at = {ev->name.dir, ev->name.name};
+	struct shown s;
+	struct view_attr a;
+
+	if (ev->kind == EV_RENAME)
+		at = (struct place){ev->rename.to_dir, ev->rename.to};
+	if ((ev->kind != EV_UNLINK && ev->kind != EV_RENAME) ||
+	    (ev->kind == EV_RENAME && ev->rename.flags))
+		return ERR_OK;
+	if (view_lookup(n->view, at.parent, at.name, &s) || s.kind != SHOWN_LINK ||
+	    s.type != TYPE_FILE || view_stat(n->view, s.id, &a) || a.nlink > 1)
+		return ERR_OK; /* the operation itself tells what is wrong */
+	return content_beside(n->content, &n->step, s.id, &at);
+}
+
 enum err node_local(struct node *n, struct event *ev)
 {
 	if (!node_may_write(n))
 		return fail(ERR_ROFS);
 	if (ev->kind == EV_RESTORE && is_written(n, ev))
 		return ERR_AGAIN;
+	enum err e = before_loss(n, ev);
+	if (e)
+		return e;
 	outbox_begin(n->outbox, &n->step);
-	enum err e = local(n, ev);
+	e = local(n, ev);
 	enum err e2 = outbox_end(n->outbox);
 	e = e ? e : e2;
 	if (!e && ev->kind == EV_MAKE && ev->make.what.type == TYPE_FILE &&

@@ -27,7 +27,8 @@ enum journal_kind {
 	J_TOKEN = 14, /* an invitation given out, or used */
 	J_DATE = 15, /* the wall clock: what comes behind it was learnt then, or later */
 	J_HELD = 16, /* another's bundle, held and not applied */
-	J_BRAKE = 17 /* an incarnation is held by the brake, or no longer */
+	J_BRAKE = 17, /* an incarnation is held by the brake, or no longer */
+	J_BESIDE = 18 /* a work will be a file of its own, beside the place that its file lost */
 };
 
 struct step {

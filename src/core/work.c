@@ -144,11 +144,50 @@ enum err work_drop(struct kv *kv, struct extents *x, const struct work *w)
 	struct step_key k;
 	enum err e = extents_cut(x, w->no, 0, UINT64_MAX);
 
-	work_key(&k, w->no, 's');
-	if (!e)
+	for (const char *part = w->beside ? "sdp" : "sd"; *part && !e; part++) {
+		work_key(&k, w->no, (uint8_t)*part);
 		e = kv_del(kv, step_key_view(&k));
-	work_key(&k, w->no, 'd');
-	return e ? e : kv_del(kv, step_key_view(&k));
+	}
+	return e;
+}
+
+enum err work_put_beside(struct kv *kv, struct work *w, const struct place *at)
+{
+	struct step_key k;
+	uint8_t room[INODE_ID_LEN + NAME_BYTES_MAX];
+	struct wr value = {.at = room, .room = sizeof(room)};
+
+	assert(at->name.len && at->name.len <= NAME_BYTES_MAX);
+	w->beside = true;
+	w->beside_dir = at->parent;
+	w->beside_len = (uint8_t)at->name.len;
+	memcpy(w->beside_name, at->name.at, at->name.len);
+	wr_u64(&value, at->parent.inc);
+	wr_u64(&value, at->parent.op);
+	wr_bytes(&value, at->name);
+	work_key(&k, w->no, 'p');
+	return kv_put(kv, step_key_view(&k), wr_view(&value));
+}
+
+static enum err read_beside(struct kv *kv, struct work *w)
+{
+	struct step_key k;
+	struct bytes value;
+
+	work_key(&k, w->no, 'p');
+	enum err e = kv_get(kv, step_key_view(&k), &value);
+	if (e)
+		return e == ERR_NOENT ? ERR_OK : e;
+	struct rd r = rd_of(value);
+	w->beside_dir.inc = rd_u64(&r);
+	w->beside_dir.op = rd_u64(&r);
+	struct bytes name = rd_bytes(&r, rd_left(&r));
+	if (r.bad || !name_ok(name))
+		return fail(ERR_DAMAGED);
+	w->beside = true;
+	w->beside_len = (uint8_t)name.len;
+	memcpy(w->beside_name, name.at, name.len);
+	return ERR_OK;
 }
 
 static enum err read_changing(struct kv *kv, struct work *w)
@@ -186,6 +225,8 @@ enum err work_load(struct kv *kv, enum err (*show)(void *arg, struct work *take)
 		enum err e = work_read_new(value, &w);
 		if (!e)
 			e = read_changing(kv, w);
+		if (!e)
+			e = read_beside(kv, w);
 		if (!e)
 			e = show(arg, w);
 		if (e)

@@ -8,6 +8,7 @@
  *
  * Rows: TABLE_WORK number 's' -> inode, since, base manifest (what never changes)
  *       TABLE_WORK number 'd' -> size, mtime, base limit, cut: dot, clock, vector, bases
+ *       TABLE_WORK number 'p' -> parent, name: where it will stand beside, if it will
  */
 #ifndef WORK_H
 #define WORK_H
@@ -31,6 +32,9 @@ struct work {
 	struct reserved at; /* if cut */
 	struct dot bases[WORK_BASES_MAX];
 	uint32_t bases_count;
+	bool beside; /* sealed, it becomes a file of its own: its file's last name is gone */
+	struct inode_id beside_dir;
+	uint8_t beside_len, beside_name[NAME_BYTES_MAX];
 	/* not in rows */
 	uint64_t first_usec, last_usec; /* of its writes, monotonic */
 	uint64_t retry_usec; /* sealing is to be tried again; 0: under way or not begun */
@@ -42,6 +46,8 @@ struct work *work_new(uint64_t no, struct inode_id inode, uint64_t since); /* NU
 void work_free(struct work *w); /* accepts NULL */
 enum err work_store_static(struct kv *kv, const struct work *w) MUST_USE;
 enum err work_store(struct kv *kv, const struct work *w) MUST_USE; /* the changing part */
+/* Where it will stand beside: marked, and its row. */
+enum err work_put_beside(struct kv *kv, struct work *w, const struct place *at) MUST_USE;
 enum err work_drop(struct kv *kv, struct extents *x,
 		   const struct work *w) MUST_USE; /* rows, extents */
 /* Calls show with each work of the rows, in order of number; it takes them. */

@@ -472,6 +472,74 @@ static void test_errors(void **state)
 	pair_fini(&p);
 }
 
+/* The only entry but the one of that name; none: the test fails. */
+static void other_entry(struct side *s, const char *but, char name[NAME_BYTES_MAX + 1])
+{
+	struct bytes after = {(const uint8_t *)"", 0};
+	struct shown e;
+	uint32_t found = 0;
+
+	while (!view_next(node_view(s->node), INODE_ROOT, after, &e)) {
+		static uint8_t last[NAME_BYTES_MAX];
+		memcpy(last, e.name, e.name_len);
+		after = (struct bytes){last, e.name_len};
+		if (strcmp((const char *)e.name, but) == 0)
+			continue;
+		memcpy(name, e.name, e.name_len + 1u);
+		found++;
+	}
+	assert_int_equal(found, 1);
+}
+
+/*
+ * What A closed is not sealed yet when B's version comes and takes the name; A then removes that
+ * name, or renames another file over it, having seen only B's: A's own stays, beside it, here and
+ * there, also over a crash in between.
+ */
+static void test_unsealed_survives_the_loss_of_its_name(void **state)
+{
+	(void)state;
+	for (unsigned how = 0; how < 4; how++) {
+		bool over = how & 1, crash = how & 2;
+		char name[NAME_BYTES_MAX + 1];
+		struct pair p;
+		pair_init(&p, ROLE_WRITER);
+		struct inode_id i = pair_put(&p.a, "f", TEXT("base"));
+		if (over)
+			(void)pair_put(&p.a, "g", TEXT("another"));
+		pair_run(&p);
+		p.a.hold_seals = true;
+		uint64_t f = pair_open(&p.a, i, true);
+		assert_int_equal(pair_write(&p.a, f, 0, TEXT("mine")), ERR_OK);
+		assert_int_equal(pair_close(&p.a, f, true), ERR_OK);
+		f = pair_open(&p.b, i, true);
+		assert_int_equal(pair_write(&p.b, f, 0, TEXT("theirs")), ERR_OK);
+		assert_int_equal(pair_close(&p.b, f, true), ERR_OK);
+		pair_run(&p);
+		expect(&p.a, "f", TEXT("theirs"));
+		assert_int_equal(over ? pair_rename(&p.a, "g", "f") : pair_unlink_name(&p.a, "f"),
+				 ERR_OK);
+		p.a.hold_seals = false;
+		if (crash) {
+			pair_unlink(&p);
+			pair_stop(&p.a);
+			pair_start(&p.a, false);
+			pair_link(&p);
+		} else {
+			pair_seal_now(&p.a);
+		}
+		pair_run(&p);
+		other_entry(&p.a, "f", name);
+		assert_non_null(strstr(name, "(conflict "));
+		expect(&p.a, name, TEXT("mine"));
+		if (over)
+			expect(&p.a, "f", TEXT("another"));
+		pair_same(&p);
+		expect(&p.b, name, TEXT("mine"));
+		pair_fini(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -485,6 +553,7 @@ int main(void)
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_touch),
 		cmocka_unit_test(test_a_stale_handle),
+		cmocka_unit_test(test_unsealed_survives_the_loss_of_its_name),
 		cmocka_unit_test(test_unlinked_while_open),
 		cmocka_unit_test(test_errors),
 	};
