@@ -18,6 +18,7 @@
  * I3  a row of TABLE_CHILD for each live directory but the root, no other
  */
 #include "core/dirs.h"
+#include "core/reg.h"
 #include <stdlib.h>
 
 #define PARTS_CACHED_MAX 4096
@@ -372,12 +373,14 @@ static void renew(struct view *v, const struct dir_row *old, const struct inode_
 	struct dir_row d = *old;
 	auto_link l = {0};
 	auto_wr names = {0};
-	bool any = false, placed = false;
+	struct rkey asked = rows_key_view(ROW_TWICE);
+	bool any = false, placed = false, twice = false;
 	struct inode_id parents[2] = {{0, 0}};
 	uint8_t lens[2] = {0};
 
 	d.at = (struct stamp){0, 0};
 	while (cells_links_next(v, &w, &l)) {
+		twice = twice || reg_asked_twice(&l);
 		for (uint32_t k = 0; k < l.count; k++) {
 			const struct link_head *h = &l.heads[k];
 			struct stamp at = {h->o.t, h->o.dot.inc};
@@ -410,6 +413,8 @@ static void renew(struct view *v, const struct dir_row *old, const struct inode_
 	for (uint8_t n = 0; n < d.count; at += lens[n], n++)
 		d.cands[n] = (struct place){parents[n], {names.at + at, lens[n]}};
 	d.cands[d.count++] = i->birth;
+	rows_key_inode(&asked, d.id);
+	set_row(v, &asked, twice);
 	d.own = placed;
 	d.level = 0;
 	d.live = false;

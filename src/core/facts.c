@@ -87,6 +87,7 @@ enum err facts_stat(struct view *v, struct inode_id id, struct view_attr *ret)
 {
 	struct inode_row *i = &v->result;
 	static const struct stamp never;
+	struct place_row kept = {0};
 	uint32_t head;
 
 	if (!facts_inode(v, id, i, &head))
@@ -112,8 +113,9 @@ enum err facts_stat(struct view *v, struct inode_id id, struct view_attr *ret)
 		stat_dir(v, &a, i);
 	else if (inode_equal(id, i->id))
 		stat_names(v, &a, i->id);
-	if (a.nlink == 0 && !inode_equal(id, i->id))
-		a.nlink = 1; /* a copy has the name it is shown under */
+	if (a.nlink == 0 && i->type != TYPE_DIR &&
+	    (!inode_equal(id, i->id) || reg_kept(v, i, &kept)))
+		a.nlink = 1; /* a copy, or a file kept though removed: the name it is shown under */
 	if (v->bad)
 		return v->bad;
 	*ret = a;

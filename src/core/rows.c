@@ -11,7 +11,7 @@
  *	'V' 'h' derived id		inode, dot	head that may be shown as a copy
  *	'V' 'n'				u64		inodes known
  *	'V' 'q' batch, inode		(empty)		listed: see core/forget
- *	'V' 'o' / 's' directory		(empty)		survivor / skipped move
+ *	'V' 'o' / 's' / 't' directory	(empty)		survivor / skipped move / moved twice
  *	'V' 'u' parent name 0		(empty)		united directories
  *	'v' hash[16]			vector
  */

@@ -31,6 +31,7 @@ enum view_row {
 	ROW_LISTED = 'q', /* batch, inode: something of it may be forgotten some day */
 	ROW_SURVIVOR = 'o', /* directory: live, yet no place of its own */
 	ROW_SKIPPED = 's', /* directory: its move is skipped */
+	ROW_TWICE = 't', /* directory: moved to two places at once */
 	ROW_UNION = 'u' /* parent, name: several directories there */
 };
 

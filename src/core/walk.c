@@ -2,8 +2,9 @@
 /*
  * walk.c - questions about the whole tree: conflicts, the digest, the invariants of the rows
  *
- * Conflicts are found by the marks of contested places, the unions, and the lists of survivors and
- * skipped moves, so their cost is that of what is contested.  The digest and the check walk all.
+ * Conflicts are found by the marks of contested places, the unions, and the lists of survivors,
+ * skipped and double moves, so their cost is that of what is contested.  The digest and the check
+ * walk all.
  */
 #include "core/walk.h"
 #include "base/hash.h"
@@ -55,8 +56,9 @@ static void tell(struct telling *t, enum conflict_kind kind, const struct shown 
 		t->stopped = true;
 }
 
-static void tell_entry(struct view *v, struct telling *t, const struct shown *s)
+static void tell_entry(struct view *v, struct telling *t, const struct showing *e)
 {
+	const struct shown *s = &e->s;
 	auto_link l = {0};
 
 	if (s->kind == SHOWN_COPY)
@@ -65,7 +67,7 @@ static void tell_entry(struct view *v, struct telling *t, const struct shown *s)
 		return;
 	if (s->suffixed)
 		tell(t, CONFLICT_NAME, s);
-	if (s->kept)
+	if (s->kept && e->hidden_count == 0) /* else somebody put the same bytes there */
 		tell(t, CONFLICT_KEPT, s);
 	if (!cells_link(v, s->id, s->n, &l))
 		return;
@@ -83,7 +85,7 @@ static void tell_overlay(struct view *v, struct telling *t, struct inode_id dir)
 	if (!place_overlay(v, dir, &o))
 		return;
 	for (uint32_t k = 0; o && k < o->count && !t->stopped; k++)
-		tell_entry(v, t, &o->at[k]->s);
+		tell_entry(v, t, o->at[k]);
 }
 
 static void tell_nominal(struct view *v, struct telling *t, struct inode_id dir, struct bytes name)
@@ -91,7 +93,7 @@ static void tell_nominal(struct view *v, struct telling *t, struct inode_id dir,
 	auto_showing s = {0};
 
 	if (place_lookup(v, dir, name, &s) == ERR_OK && !s.s.suffixed)
-		tell_entry(v, t, &s.s);
+		tell_entry(v, t, &s);
 }
 
 static bool marked(struct view *v, struct inode_id dir, struct bytes name)
@@ -223,6 +225,7 @@ void walk_conflicts(struct view *v,
 		tell_union(v, &t, unions.at[k]);
 	tell_dirs(v, &t, ROW_SKIPPED, CONFLICT_MOVE_SKIPPED);
 	tell_dirs(v, &t, ROW_SURVIVOR, CONFLICT_SURVIVORS);
+	tell_dirs(v, &t, ROW_TWICE, CONFLICT_RENAMED_TWICE);
 }
 
 /* ---- the digest ---- */

@@ -345,7 +345,7 @@ class Replica:
             elif s.kind == "link":
                 if s.name != s.nominal:
                     out.append(("name", path))
-                if s.kept:
+                if s.kept and not s.hidden:     # else somebody put the same bytes there
                     out.append(("kept: edited while deleted", path))
                 asked = [h.val.place for h in self.links[s.ino][s.n] if h.val.place and not h.val.pinned]
                 if len(set(asked)) > 1:
@@ -359,6 +359,8 @@ class Replica:
                         out.append(("move skipped", path))
                     if d not in own:
                         out.append(("kept: has survivors", path))
+                    if any(len({h.val.place for h in hs if h.val.place}) > 1 for hs in self.links[d].values()):
+                        out.append(("renamed twice", path))
         return sorted(set(out))
 
     # ---- local operations ----------------------------------------------------------------------

@@ -14,6 +14,8 @@
  *	A	gc ABC			forget what is stable among these members
  *	A	left			prints how many inodes are known
  *	A	view | hash | digest	the whole view and its conflicts
+ *	A	stat			of each path its links, owner, time of change
+ *	A	ops			how many records it has written
  */
 #include "replay.h"
 #include "base/hash.h"
@@ -303,6 +305,7 @@ static enum err write_text(struct replica *r, struct inode_id i, const char *tex
 	rec.content.bases = bases;
 	rec.content.bases_count = count;
 	rec.content.content = wr_view(&w);
+	rec.content.mtime_ns = (int64_t)r->now * 1000000;
 	enum err bad = e.emit(e.arg, &rec);
 	wr_fini(&w);
 	return bad;
@@ -314,7 +317,9 @@ static enum err make(struct replica *r, enum inode_type type, const char *path, 
 	struct inode_id dir, i;
 	struct bytes name;
 	struct wr w = {0};
-	struct make what = {.type = type, .mode = type == TYPE_DIR ? 0755 : 0644};
+	struct make what = {.type = type,
+			    .mode = type == TYPE_DIR ? 0755 : 0644,
+			    .mtime_ns = (int64_t)r->now * 1000000};
 
 	enum err bad = split(r, path, &dir, &name);
 	if (bad)
@@ -453,6 +458,32 @@ static enum err do_chmod(struct step *s)
 	return set(s, &a);
 }
 
+static enum err do_chown(struct step *s)
+{
+	struct attr_value a = {.field = ATTR_OWNER};
+
+	a.owner.uid = a.owner.gid = (uint32_t)strtoul(s->arg[2], NULL, 10);
+	return set(s, &a);
+}
+
+static enum err do_utimes(struct step *s)
+{
+	struct attr_value a = {.field = ATTR_TIMES};
+
+	a.mtime_ns = strtoll(s->arg[2], NULL, 10) * 1000000000;
+	return set(s, &a);
+}
+
+static enum err do_removexattr(struct step *s)
+{
+	char key[64];
+	struct attr_value a = {.field = ATTR_XATTR};
+
+	snprintf(key, sizeof(key), "user.%s", s->arg[2]);
+	a.xattr.key = bytes_text(key);
+	return set(s, &a);
+}
+
 static enum err do_setxattr(struct step *s)
 {
 	char key[64];
@@ -504,12 +535,22 @@ static const struct {
 	const char *name;
 	enum err (*run)(struct step *s);
 	int args;
-} operations[] = {
-	{"create", do_create, 3},       {"mkdir", do_mkdir, 2},   {"symlink", do_symlink, 3},
-	{"write", do_write, 3},         {"rename", do_rename, 3}, {"exchange", do_exchange, 3},
-	{"safe_save", do_safe_save, 3}, {"unlink", do_unlink, 2}, {"rmdir", do_rmdir, 2},
-	{"link", do_link, 3},           {"chmod", do_chmod, 3},   {"setxattr", do_setxattr, 4},
-	{"resolve", do_resolve, 3}};
+} operations[] = {{"create", do_create, 3},
+		  {"mkdir", do_mkdir, 2},
+		  {"symlink", do_symlink, 3},
+		  {"write", do_write, 3},
+		  {"rename", do_rename, 3},
+		  {"exchange", do_exchange, 3},
+		  {"safe_save", do_safe_save, 3},
+		  {"unlink", do_unlink, 2},
+		  {"rmdir", do_rmdir, 2},
+		  {"link", do_link, 3},
+		  {"chmod", do_chmod, 3},
+		  {"setxattr", do_setxattr, 4},
+		  {"chown", do_chown, 3},
+		  {"utimes", do_utimes, 3},
+		  {"removexattr", do_removexattr, 3},
+		  {"resolve", do_resolve, 3}};
 
 static void run_operation(struct step *s)
 {
@@ -567,8 +608,13 @@ static void run(struct step *s)
 		do_rmrf(s);
 	} else if (strcmp(op, "hash") == 0 || strcmp(op, "digest") == 0) {
 		print_hash(s->r, op[0] == 'd');
-	} else if (strcmp(op, "view") == 0) {
-		print_view(s->r, &w);
+	} else if (strcmp(op, "ops") == 0) {
+		printf("%llu\n", (unsigned long long)s->r->ops);
+	} else if (strcmp(op, "view") == 0 || strcmp(op, "stat") == 0) {
+		if (op[0] == 'v')
+			print_view(s->r, &w);
+		else
+			print_stats(s->r, &w);
 		fwrite(w.at, 1, w.len, stdout);
 	} else {
 		run_operation(s);

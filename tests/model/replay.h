@@ -72,6 +72,8 @@ void sort_paths(struct paths *p);
 void paths_fini(struct paths *p);
 /* All paths and all conflicts, as compare.py prints those of the model. */
 void print_view(struct replica *r, struct wr *w);
+/* Of each path its links, owner and time of change in ms. */
+void print_stats(struct replica *r, struct wr *w);
 /* Whether all that differs since the last call was told by the hooks; checks the rows too. */
 void watch(struct replica *r);
 

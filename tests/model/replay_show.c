@@ -193,6 +193,25 @@ void print_view(struct replica *r, struct wr *w)
 	print_conflicts(r, w);
 }
 
+void print_stats(struct replica *r, struct wr *w)
+{
+	struct paths all = {0};
+	struct view_attr a;
+	struct shown s;
+	char line[PATH_BYTES + 128];
+
+	list_paths(r, "", &all);
+	sort_paths(&all);
+	for (size_t k = 1; k < all.count; k++) {
+		must(find(r, all.at[k], &s) == ERR_OK, "path");
+		must(view_stat(r->view, s.id, &a) == ERR_OK, "view_stat");
+		snprintf(line, sizeof(line), "%s\t%u\t%u:%u\t%lld\n", all.at[k], a.nlink, a.uid,
+			 a.gid, (long long)(a.mtime_ns / 1000000));
+		text(w, line);
+	}
+	paths_fini(&all);
+}
+
 /* ---- watching ---- */
 
 static int shadow_compare(const void *a, const void *b)
