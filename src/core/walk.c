@@ -56,26 +56,28 @@ static void tell(struct telling *t, enum conflict_kind kind, const struct shown 
 		t->stopped = true;
 }
 
+/* An entry is told once, with the first of the reasons that there may be. */
 static void tell_entry(struct view *v, struct telling *t, const struct showing *e)
 {
 	const struct shown *s = &e->s;
 	auto_link l = {0};
 
-	if (s->kind == SHOWN_COPY)
+	if (s->kind == SHOWN_COPY) {
 		tell(t, CONFLICT_CONTENT, s);
-	if (s->kind != SHOWN_LINK)
+	} else if (s->kind != SHOWN_LINK) {
 		return;
-	if (s->suffixed)
+	} else if (s->suffixed) {
 		tell(t, CONFLICT_NAME, s);
-	if (s->kept && e->hidden_count == 0) /* else somebody put the same bytes there */
-		tell(t, CONFLICT_KEPT, s);
-	if (!cells_link(v, s->id, s->n, &l))
-		return;
-	if (reg_asked_twice(&l))
-		tell(t, CONFLICT_RENAMED_TWICE, s);
-	int32_t k = reg_placed(&l);
-	if (k >= 0 && l.heads[k].pinned)
-		tell(t, CONFLICT_COPY, s);
+	} else if (s->kept) {
+		if (e->hidden_count == 0) /* else somebody put the same bytes there */
+			tell(t, CONFLICT_KEPT, s);
+	} else if (cells_link(v, s->id, s->n, &l)) {
+		int32_t k = reg_placed(&l);
+		if (reg_asked_twice(&l))
+			tell(t, CONFLICT_RENAMED_TWICE, s);
+		else if (k >= 0 && l.heads[k].pinned)
+			tell(t, CONFLICT_COPY, s);
+	}
 }
 
 static void tell_overlay(struct view *v, struct telling *t, struct inode_id dir)
@@ -187,9 +189,38 @@ static void tell_union(struct view *v, struct telling *t, struct inode_id dir)
 	}
 }
 
-static void tell_dirs(struct view *v, struct telling *t, enum view_row row, enum conflict_kind kind)
+/* Why a directory is listed: what comes first is told. */
+static const struct {
+	enum view_row row;
+	enum conflict_kind kind;
+} dir_reasons[] = {{ROW_SKIPPED, CONFLICT_MOVE_SKIPPED},
+		   {ROW_SURVIVOR, CONFLICT_SURVIVORS},
+		   {ROW_TWICE, CONFLICT_RENAMED_TWICE}};
+
+static bool dir_listed(struct view *v, size_t reason, struct inode_id id)
 {
-	struct walk w = {.prefix = rows_key_view(row)};
+	struct rkey k = rows_key_view(dir_reasons[reason].row);
+
+	rows_key_inode(&k, id);
+	return rows_has(v, &k);
+}
+
+/* Whether what is shown with parts is told for this part's sake, and for no reason before. */
+static bool dir_first(struct view *v, size_t reason, const struct parts *parts, struct inode_id id)
+{
+	for (size_t r = 0; r < reason; r++)
+		for (uint32_t k = 0; k < parts->count; k++)
+			if (dir_listed(v, r, parts->at[k]))
+				return false;
+	for (uint32_t k = 0; !inode_equal(parts->at[k], id); k++)
+		if (dir_listed(v, reason, parts->at[k]))
+			return false;
+	return true;
+}
+
+static void tell_dirs(struct view *v, struct telling *t, size_t reason)
+{
+	struct walk w = {.prefix = rows_key_view(dir_reasons[reason].row)};
 	auto_wr value = {0};
 
 	while (!t->stopped && rows_each(v, &w, &value)) {
@@ -197,17 +228,10 @@ static void tell_dirs(struct view *v, struct telling *t, enum view_row row, enum
 		struct inode_id id = ids_rd_key_inode(&r);
 		auto_parts parts = {0};
 		auto_showing s = {0};
-		bool told = false;
 
-		if (!dirs_parts(v, id, &parts))
-			continue;
-		for (uint32_t k = 0; !inode_equal(parts.at[k], id) && !told; k++) {
-			struct rkey other = rows_key_view(row);
-			rows_key_inode(&other, parts.at[k]);
-			told = rows_has(v, &other);
-		}
-		if (!told && place_find(v, id, &s) == ERR_OK)
-			tell(t, kind, &s.s);
+		if (dirs_parts(v, id, &parts) && dir_first(v, reason, &parts, id) &&
+		    place_find(v, id, &s) == ERR_OK)
+			tell(t, dir_reasons[reason].kind, &s.s);
 	}
 }
 
@@ -223,9 +247,8 @@ void walk_conflicts(struct view *v,
 		find_unions(v, &unions);
 	for (uint32_t k = 0; k < unions.count && !t.stopped; k++)
 		tell_union(v, &t, unions.at[k]);
-	tell_dirs(v, &t, ROW_SKIPPED, CONFLICT_MOVE_SKIPPED);
-	tell_dirs(v, &t, ROW_SURVIVOR, CONFLICT_SURVIVORS);
-	tell_dirs(v, &t, ROW_TWICE, CONFLICT_RENAMED_TWICE);
+	for (size_t r = 0; r < ARRAY_LEN(dir_reasons) && !t.stopped; r++)
+		tell_dirs(v, &t, r);
 }
 
 /* ---- the digest ---- */

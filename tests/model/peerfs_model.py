@@ -336,32 +336,33 @@ class Replica:
         return out
 
     def conflicts(self):
-        """What a user is told about, sorted; the same on every replica that holds the same records."""
+        """What a user is told about, each path once, sorted; the same on every replica that holds the same records."""
         paths, eff, own, skipped = self.build()
         out = []
         for path, s in paths.items():
             if s.kind == "copy":
                 out.append(("content", path))
-            elif s.kind == "link":
-                if s.name != s.nominal:
-                    out.append(("name", path))
-                if s.kept and not s.hidden:     # else somebody put the same bytes there
+            elif s.kind == "link" and s.name != s.nominal:
+                out.append(("name", path))
+            elif s.kind == "link" and s.kept:
+                if not s.hidden:                # else somebody put the same bytes there
                     out.append(("kept: edited while deleted", path))
+            elif s.kind == "link":
                 asked = [h.val.place for h in self.links[s.ino][s.n] if h.val.place and not h.val.pinned]
+                h = self.place_of(s.ino, s.n)
                 if len(set(asked)) > 1:
                     out.append(("renamed twice", path))
-                h = self.place_of(s.ino, s.n)
-                if h and h.val.pinned:
+                elif h and h.val.pinned:
                     out.append(("copy", path))
             elif s.kind == "dir":
-                for d in s.parts:
-                    if d in skipped:
-                        out.append(("move skipped", path))
-                    if d not in own:
-                        out.append(("kept: has survivors", path))
-                    if any(len({h.val.place for h in hs if h.val.place}) > 1 for hs in self.links[d].values()):
-                        out.append(("renamed twice", path))
-        return sorted(set(out))
+                if set(s.parts) & skipped:
+                    out.append(("move skipped", path))
+                elif set(s.parts) - own:
+                    out.append(("kept: has survivors", path))
+                elif any(len({h.val.place for h in hs if h.val.place}) > 1
+                         for d in s.parts for hs in self.links[d].values()):
+                    out.append(("renamed twice", path))
+        return sorted(out)
 
     # ---- local operations ----------------------------------------------------------------------
 

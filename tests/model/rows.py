@@ -591,18 +591,19 @@ class Merge:
     # -- the list --
 
     def conflicts(self):
-        """{(kind, path)}, as every device must list them."""
-        out = {(kind, p) for p, kind in self.beside.items()}
-        out |= {("renamed twice", p) for p in self.twice} | {("move skipped", p) for p in self.skipped}
+        """{(kind, path)}, as every device must list them; each path once."""
+        out = {p: "renamed twice" for p in self.twice}
+        out.update(dict.fromkeys(self.skipped, "move skipped"))
+        out.update(self.beside)
         known = {x.token: x for x in self.base.at.values()}
         for p, x in self.tree.at.items():
             old = known.get(x.token)
             if x.copy_of:
                 written = any(y.token == x.token and y.written for t in self.alone for y in t.at.values())
-                out.add(("copy" if written else "content", p))
+                out.setdefault(p, "copy" if written else "content")
             elif old and self.removed(old) and not self.placed_anew(old):
-                out.add(("kept: has survivors" if x.type == "dir" else "kept: edited while deleted", p))
-        return out
+                out.setdefault(p, "kept: has survivors" if x.type == "dir" else "kept: edited while deleted")
+        return {(kind, p) for p, kind in out.items()}
 
     def removed(self, x):
         return any(not t.path_of(x.token) for t in self.alone)

@@ -208,7 +208,7 @@ def parted(paths):
 def listed(node):
     """{directory of a case: {(kind, path)}}"""
     told = [(c["path"], WHAT[c["what"]]) for c in node.conflicts()]
-    if len(told) != len(set(told)):
+    if len(told) != len({p for p, _ in told}):
         raise AssertionError(f"{node.name}: a conflict is listed twice")
     return {top: {(kind, p) for p, kind in those} for top, those in parted(told).items()}
 
