@@ -174,15 +174,14 @@ class Play:
         self.ids = {q: tree[p]["ino"] for q, p in self.names.items()}
 
     def entry(self, node, path, what):
-        full, mode = os.path.join(node.dir, self.top) + path, what["mode"]
+        mode = what["mode"]
         type_, data = "file", None
         if stat.S_ISDIR(mode):
             type_ = "dir"
         elif stat.S_ISLNK(mode):
             type_, data = "symlink", what["target"]
         else:
-            with open(full, encoding="latin-1") as f:
-                data = f.read()
+            data = content(node, self.top + path)
         xattrs = tuple(sorted((k, bytes.fromhex(v).decode()) for k, v in what.get("xattrs", {}).items()))
         return cases.Entry(type_, data, stat.S_IMODE(mode), xattrs, what["uid"], what.get("mtime", 0) // 1000000,
                            what.get("nlink", 0), what["ino"])
@@ -195,11 +194,18 @@ class Play:
         return self.case.compare(got, {(kind, self.short(p)) for kind, p in listed}, self.acted, ids=self.ids)
 
 
+def content(node, path):
+    with open(os.path.join(node.dir, path), encoding="latin-1") as f:
+        return f.read()
+
+
 def parted(paths):
-    """{directory of a case: {path in it: what}}"""
+    """{directory of a case: {path in it: what}}; what stands in no such directory has "" for it."""
     out = {}
     for path, what in paths:
         top, _, rest = path.lstrip("/").partition("/")
+        if not rest and not top.isdigit():
+            out.setdefault("", []).append(("/" + top, what))
         if rest:
             out.setdefault(top, []).append(("/" + rest, what))
     return out
@@ -285,6 +291,39 @@ def settle(world, plays):
     return failed
 
 
+def lineage(world):
+    """Saved by rename on both sides, edited, saved again: only who had not seen the last one is beside it."""
+    a, b = world.nodes[:2]
+    name = "lineage.txt"
+    pattern = re.compile(r"lineage \(conflict n0 \d{4}-\d\d-\d\d \d{6}\)\.txt")
+
+    def shows(data, copy):
+        world.join()
+        for node in world.nodes:
+            got = {p: content(node, p) for p in os.listdir(node.dir) if p.startswith("lineage")}
+            copies = [p for p in got if pattern.fullmatch(p)]
+            want = {name: data, **({copies[0]: copy} if copy and copies else {})}
+            told = [p for those in listed(node).values() for _, p in those]
+            if got != want or told != ["/" + p for p in copies]:
+                raise AssertionError(f"{node.name}: {got} and listed {told}, should be {data} and {copy}")
+        return copies[0] if copy else None
+
+    write(os.path.join(a.dir, name), "0")
+    shows("0", None)
+    for k in range(3):
+        world.part()
+        safe_save(os.path.join(a.dir, name), f"a{k}")
+        world.turn("B")
+        safe_save(os.path.join(b.dir, name), f"b{k}")
+        copy = shows(f"b{k}", f"a{k}")
+        write(os.path.join(a.dir, name), f"edited {k}")
+        shows(f"edited {k}", f"a{k}")
+        safe_save(os.path.join(b.dir, name), f"saved {k}")
+        shows(f"saved {k}", f"a{k}")
+        os.unlink(os.path.join(b.dir, copy))
+        shows(f"saved {k}", None)
+
+
 def crash(world):
     """All daemons killed and started: the same trees, inode numbers and conflicts."""
     before = world.trees[0], [listed(n) for n in world.nodes]
@@ -306,6 +345,7 @@ def main(scratch):
     plays = [Play(world, c, k) for k, c in enumerate(chosen()) if all(w in c.title for w in words)]
     failed = 0
     try:
+        lineage(world)
         play(world, plays)
         for node, tree in zip(world.nodes, world.trees):
             conflicts, shown = listed(node), parted(tree.items())
