@@ -99,6 +99,7 @@ class World:
         self.by_name = dict(zip(WRITERS, self.nodes))
         for node in self.nodes:
             node.cli("config", "set", f"folder.{fleet.FOLDER}.owner", "preserve")
+            node.cli("config", "set", f"folder.{fleet.FOLDER}.brake", "no")  # all cases at once are much
         first, reader = self.nodes[0], self.nodes[-1]
         first.cli("create", fleet.FOLDER, first.dir)
         first.running()
