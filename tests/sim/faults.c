@@ -6,6 +6,7 @@
  * healed at once, the ends of those that were are void.
  */
 #include "faults.h"
+#include "liar.h"
 #include "oracle.h"
 #include "simfile.h"
 #include "simnet.h"
@@ -175,6 +176,9 @@ void faults_item(struct world *w, uint32_t k)
 		break;
 	case ITEM_ROT:
 		rot(n);
+		break;
+	case ITEM_LIE:
+		liar_acts(n);
 		break;
 	case ITEM_AUDIT:
 		oracle_audit(n);

@@ -22,6 +22,10 @@ void oracle_closed(struct simnode *n, struct inode_id inode, struct bytes conten
 /* It takes away the last name, or writes on: what is not sealed yet need never be. */
 void oracle_removed(struct simnode *n);
 void oracle_bundle(struct simnode *n, struct bytes raw); /* an own one, before the node knows */
+uint32_t oracle_bundles(const struct world *w); /* that honest devices have made */
+/* A bundle that a liar made up.  Any record of others, for it to refer to; false: none yet. */
+void oracle_lie(struct simnode *n, struct bytes raw);
+bool oracle_any_record(struct world *w, uint32_t but, struct dot *dot, struct inode_id *inode);
 void oracle_synced(struct simnode *n);
 void oracle_power_cut(struct simnode *n); /* after its disk lost what it lost */
 void oracle_gone(struct simnode *n); /* it died before a step's journal was appended */

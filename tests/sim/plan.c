@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* plan.c - see plan.h */
 #include "plan.h"
+#include "liar.h"
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -17,7 +18,8 @@ static const char *const kinds[ITEM_KINDS] = {
 	[ITEM_HALF] = "half",       [ITEM_POWER] = "power",   [ITEM_KILL] = "kill",
 	[ITEM_CRASH] = "crash",     [ITEM_STOP] = "stop",     [ITEM_COMMIT] = "commit",
 	[ITEM_CLOCK] = "clock",     [ITEM_FULL] = "full",     [ITEM_IMAGE] = "image",
-	[ITEM_RESTORE] = "restore", [ITEM_ROT] = "rot",       [ITEM_AUDIT] = "audit"};
+	[ITEM_RESTORE] = "restore", [ITEM_ROT] = "rot",       [ITEM_LIE] = "lie",
+	[ITEM_AUDIT] = "audit"};
 
 const char *plan_kind_text(enum item_kind k)
 {
@@ -56,6 +58,14 @@ bool plan_has(const struct plan *p, enum item_kind from, enum item_kind to)
 {
 	for (uint32_t k = 0; k < p->items_count; k++)
 		if (p->items[k].kind >= from && p->items[k].kind <= to)
+			return true;
+	return false;
+}
+
+bool plan_lies(const struct plan *p)
+{
+	for (uint32_t k = 0; k < p->count; k++)
+		if (p->nodes[k].lies)
 			return true;
 	return false;
 }
@@ -111,6 +121,25 @@ static void draw_nodes(struct draw *d)
 			n->drift_ppm = (int32_t)dice_below(&d->d, 2 * drift + 1) - (int32_t)drift;
 		if (skew && chance(d, 30)) /* somebody's battery is dead */
 			n->skew_ms += chance(d, 2) ? YEAR_MS : -YEAR_MS;
+	}
+}
+
+/* The first device is honest, and no liar is an admin: an admin's word counts. */
+static void draw_liars(struct draw *d)
+{
+	struct plan *p = d->p;
+
+	if (p->count < 3 || p->count > SIM_MESH_MAX || !chance(d, 5))
+		return;
+	d->on[ITEM_LIE] = true;
+	uint32_t count = 1 + (uint32_t)dice_below(&d->d, (p->count - 1) / 2);
+	for (uint32_t k = 0; k < count; k++) {
+		struct plan_node *n = &p->nodes[1 + dice_below(&d->d, p->count - 1)];
+		n->lies = (unsigned)(dice_u64(&d->d) & dice_u64(&d->d)) & LIE_ALL;
+		n->lies |= chance(d, 2) ? LIE_WRITE : LIE_WITHHOLD;
+		if (!d->o->forks)
+			n->lies &= ~(unsigned)LIE_FORK;
+		n->role = chance(d, 2) ? ROLE_READER : ROLE_WRITER;
 	}
 }
 
@@ -191,10 +220,22 @@ static void draw_cuts(struct draw *d, const struct item *first)
 	}
 }
 
+static uint32_t any_liar(struct draw *d)
+{
+	uint32_t at = (uint32_t)dice_below(&d->d, d->p->count);
+
+	for (uint32_t k = 0; k < d->p->count; k++)
+		if (d->p->nodes[(at + k) % d->p->count].lies)
+			return (at + k) % d->p->count;
+	return 0;
+}
+
 static void draw_fault(struct draw *d, uint64_t at, bool early)
 {
 	uint64_t second = d->o->small ? SIM_SECOND / 2 : SIM_SECOND;
 	enum item_kind kind = ITEM_ROLE + (enum item_kind)dice_below(&d->d, ITEM_KINDS - ITEM_ROLE);
+	if (d->on[ITEM_LIE] && chance(d, 3))
+		kind = ITEM_LIE;
 	struct item i = {.at = at,
 			 .kind = kind,
 			 .node = (uint32_t)dice_below(&d->d, d->p->count),
@@ -202,6 +243,8 @@ static void draw_fault(struct draw *d, uint64_t at, bool early)
 			 .early = early};
 
 	bool later = kind <= ITEM_RETIRE || kind == ITEM_IMAGE || kind == ITEM_RESTORE;
+	if (kind == ITEM_LIE)
+		i.node = any_liar(d);
 	if (!d->on[kind] || (early && later))
 		return; /* an admin that forgets whom it let in is another story */
 	if (kind == ITEM_CUT)
@@ -238,6 +281,7 @@ void plan_draw(struct plan *p, const struct options *o)
 	p->count = draw_count(&d);
 	p->tiny = p->count > SIM_MESH_MAX || (o->small && chance(&d, 2));
 	draw_nodes(&d);
+	draw_liars(&d);
 	draw_acts(&d);
 	for (uint64_t at = 0; at < d.end; at += about(&d, d.pause_usec) / 4)
 		draw_fault(&d, at, false);
@@ -253,8 +297,8 @@ void plan_write(const struct plan *p, FILE *to)
 {
 	fprintf(to, "seed %" PRIu64 "\n", p->seed);
 	for (uint32_t k = 0; k < p->count; k++)
-		fprintf(to, "node %s %" PRId64 " %" PRId32 "\n", role_text(p->nodes[k].role),
-			p->nodes[k].skew_ms, p->nodes[k].drift_ppm);
+		fprintf(to, "node %s %" PRId64 " %" PRId32 " %x\n", role_text(p->nodes[k].role),
+			p->nodes[k].skew_ms, p->nodes[k].drift_ppm, p->nodes[k].lies);
 	fprintf(to, "delay %" PRIu64 "\nbandwidth %" PRIu64 "\nloss %u\nbig %u\n", p->delay_usec,
 		p->bandwidth, p->loss, p->big);
 	fprintf(to, "%s%s%s%s", p->tiny ? "tiny\n" : "", p->real ? "real\n" : "",
@@ -288,8 +332,8 @@ static bool read_node(struct plan *p, const char *text)
 	struct plan_node *n = &p->nodes[p->count];
 	char role[16];
 
-	if (p->count == SIM_NODES_MAX ||
-	    sscanf(text, "%15s %" SCNd64 " %" SCNd32, role, &n->skew_ms, &n->drift_ppm) != 3)
+	if (p->count == SIM_NODES_MAX || sscanf(text, "%15s %" SCNd64 " %" SCNd32 " %x", role,
+						&n->skew_ms, &n->drift_ppm, &n->lies) < 3)
 		return false;
 	p->count++;
 	return role_parse(role, &n->role);

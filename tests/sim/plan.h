@@ -23,7 +23,8 @@ struct options {
 	bool verbose;
 	bool small; /* few devices, few acts, small files */
 	bool roles; /* admins change roles, remove and retire */
-	bool forks; /* images are made at any moment: one life may fork into two */
+	bool forks; /* images are made at any moment, liars make two bundles of one number: one
+		       life forks into two */
 	bool unsynced; /* own bundles leave before they are synced */
 };
 
@@ -60,6 +61,7 @@ enum item_kind {
 	ITEM_IMAGE, /* an image of its disk is made */
 	ITEM_RESTORE, /* and put back; down for len */
 	ITEM_ROT, /* a bit of its disk falls over */
+	ITEM_LIE, /* a liar says what no honest device would */
 	ITEM_AUDIT, /* nothing: it is judged in full */
 	ITEM_KINDS
 };
@@ -75,6 +77,7 @@ struct plan_node {
 	enum role role;
 	int64_t skew_ms; /* of its wall clock at the beginning */
 	int32_t drift_ppm;
+	unsigned lies; /* enum lie, of liar.h; 0: an honest one */
 };
 struct plan {
 	uint64_t seed; /* of all that is not in the items */
@@ -97,6 +100,7 @@ void plan_fini(struct plan *p);
 void plan_copy(struct plan *to, const struct plan *from); /* to: zeroed or finished */
 const char *plan_kind_text(enum item_kind k);
 bool plan_has(const struct plan *p, enum item_kind from, enum item_kind to);
+bool plan_lies(const struct plan *p); /* some devices are liars */
 /* The script of a plan, a line each; '#' begins a comment. */
 void plan_write(const struct plan *p, FILE *to);
 bool plan_read(struct plan *ret, FILE *from, unsigned *line); /* false: line is the bad one */

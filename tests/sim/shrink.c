@@ -168,6 +168,12 @@ static void plain_roles(struct plan *p)
 		p->nodes[k].role = ROLE_WRITER;
 }
 
+static void plain_truth(struct plan *p)
+{
+	for (uint32_t k = 1; k < p->count; k++)
+		p->nodes[k].lies = 0;
+}
+
 static void plain_sizes(struct plan *p)
 {
 	p->tiny = true;
@@ -182,7 +188,7 @@ static bool plainer(struct shrink *s)
 {
 	static void (*const changes[])(struct plan * p) = {
 		plain_loss,  plain_delay, plain_bandwidth, plain_clocks,
-		plain_roles, plain_sizes, plain_ciphers};
+		plain_roles, plain_truth, plain_sizes,     plain_ciphers};
 	bool any = false;
 
 	for (size_t k = 0; k < ARRAY_LEN(changes); k++) {

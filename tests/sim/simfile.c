@@ -48,9 +48,17 @@ static void any_bytes(struct world *w, struct wr *to, size_t len)
 	}
 }
 
-static size_t any_size(struct world *w)
+/* Contents that ride in the record: nobody need meet the author, who may be a liar. */
+static bool tiny(const struct simnode *n)
 {
-	if (w->p->tiny)
+	return n->w->p->tiny || n->liar;
+}
+
+static size_t any_size(const struct simnode *n)
+{
+	struct world *w = n->w;
+
+	if (tiny(n))
 		return 1 + below(w, 200);
 	if (world_chance(w, w->p->big))
 		return 1 + below(w, 700000);
@@ -294,17 +302,17 @@ static void write_once(struct simnode *n, uint64_t file)
 	struct wr data = {0};
 	uint64_t size = s->known ? s->bytes.len : 1000;
 
-	any_bytes(w, &data, any_size(w));
+	any_bytes(w, &data, any_size(n));
 	ev.write.file = file;
 	ev.write.append = world_chance(w, 3);
 	ev.write.off = world_below(w, size + (world_chance(w, 4) ? 30000 : 1));
 	ev.write.len = (uint32_t)data.len;
-	uint64_t most = w->p->tiny ? INLINE_BYTES_MAX : SIZE_MAX_BYTES;
+	uint64_t most = tiny(n) ? INLINE_BYTES_MAX : SIZE_MAX_BYTES;
 	if (ev.write.off + data.len > most)
 		ev.write.off = 0;
 	ev.write.addr = simdisk_write(&n->disk, wr_view(&data));
 	uint64_t off = ev.write.append && s->known ? s->bytes.len : ev.write.off;
-	if (ev.write.append && (w->p->tiny || off + data.len > most)) {
+	if (ev.write.append && (tiny(n) || off + data.len > most)) {
 		ev.write.append = false;
 		ev.write.off = off = 0;
 	}
@@ -327,7 +335,7 @@ static void truncate_once(struct simnode *n, uint64_t file)
 	ev.truncate.file = file;
 	ev.truncate.inode = s->inode;
 	if (!world_chance(n->w, 3))
-		ev.truncate.size = world_below(n->w, n->w->p->tiny ? 500 : size + 5000);
+		ev.truncate.size = world_below(n->w, tiny(n) ? 500 : size + 5000);
 	enum err e = simnode_step(n, &ev);
 	world_say(n->w, "node %u: truncate file %llu to %llu: %s", n->no, (unsigned long long)file,
 		  (unsigned long long)ev.truncate.size, err_text(e));
@@ -537,7 +545,7 @@ void simfile_read_all(struct world *w)
 			world_fail(w, "node %u: %s", k, why);
 		for (uint32_t j = 0; j < t.count && !w->failed; j++)
 			if (t.at[j].s.type == TYPE_FILE)
-				simfile_read(&w->nodes[k], &t.at[j], true);
+				simfile_read(&w->nodes[k], &t.at[j], !plan_lies(w->p));
 		tree_fini(&t);
 	}
 }

@@ -7,6 +7,7 @@
  * unless its disk gave it others than it had been given.
  */
 #include "siminbox.h"
+#include "liar.h"
 #include "simnet.h"
 #include "simnode.h"
 #include "simpool.h"
@@ -40,7 +41,7 @@ static void step(struct simnode *n, struct event *ev)
 	uint64_t peer = ev->peer;
 	enum err e = simnode_step(n, ev);
 
-	if (e == ERR_NOSPC && n->node)
+	if ((e == ERR_NOSPC || e == ERR_MALFORMED || e == ERR_FORGED) && n->node)
 		simnet_drop(n, peer);
 }
 
@@ -72,7 +73,7 @@ static void on_bundle(struct simnode *n, uint64_t peer, struct bytes raw, bool r
 
 	if (!e)
 		step(n, &ev);
-	else if (rotten)
+	else if (rotten || simnet_lies(n, peer))
 		simnet_drop(n, peer);
 	else
 		world_fail(n->w, "node %u: a bundle does not open: %s", n->no, err_text(e));
@@ -114,7 +115,9 @@ void siminbox_message(struct simnode *n, uint64_t peer, const struct queued *q)
 	struct wire_message m;
 	enum err e = wire_decode(message, &m);
 
-	if (e && q->rotten) {
+	if (n->liar)
+		liar_hears(n, message);
+	if (e && (q->rotten || simnet_lies(n, peer))) {
 		simnet_drop(n, peer);
 		return;
 	}

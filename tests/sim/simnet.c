@@ -12,6 +12,7 @@
  * I2  a pair has a session that is up or one timer to connect it
  */
 #include "simnet.h"
+#include "liar.h"
 #include "siminbox.h"
 #include <stdlib.h>
 
@@ -266,12 +267,16 @@ void simnet_send(struct simnode *from, uint64_t peer, const struct simmsg *m)
 		return;
 	}
 	assert(m->take && m->len);
+	struct simmsg out = *m;
+	if (from->liar && !liar_sends(from, &out))
+		return;
 	if (!w->healed && world_chance(w, w->p->loss)) {
-		free(m->take);
+		free(out.take);
 		session_break(w, s);
 		return;
 	}
-	enqueue(w, s, 2 * (unsigned)(1 - peer % 2) + m->bulk, m->take, m->len)->rotten = m->rotten;
+	enqueue(w, s, 2 * (unsigned)(1 - peer % 2) + out.bulk, out.take, out.len)->rotten =
+		out.rotten;
 }
 
 static void begin(struct world *w, struct session *s, unsigned side)
@@ -386,6 +391,28 @@ void simnet_timer(struct world *w, struct timer *t)
 		on_connect(w, t);
 		break;
 	}
+}
+
+bool simnet_peer(struct simnode *n, uint32_t k, uint64_t *peer)
+{
+	struct world *w = n->w;
+
+	for (uint32_t j = 0; j < w->sessions_count; j++) {
+		const struct session *s = &w->sessions[j];
+		unsigned side = s->node[0] == n->no ? 0 : 1;
+		if (!s->up || s->node[side] != n->no || !s->told[side] || k--)
+			continue;
+		*peer = s->no * 2 + side;
+		return true;
+	}
+	return false;
+}
+
+bool simnet_lies(struct simnode *n, uint64_t peer)
+{
+	const struct session *s = session_find(n->w, peer / 2);
+
+	return s ? n->w->nodes[s->node[1 - peer % 2]].liar != NULL : plan_lies(n->w->p);
 }
 
 bool simnet_silent(const struct world *w)

@@ -24,6 +24,9 @@ void simnet_half(struct simnode *n); /* one of them ends, and the other side doe
 void simnet_timer(struct world *w, struct timer *t);
 /* Break every session over which nothing passes any more; clog: some only stand still. */
 void simnet_cut(struct world *w, bool clog);
+bool simnet_peer(struct simnode *n, uint32_t k,
+		 uint64_t *peer); /* its k-th session; false: no more */
+bool simnet_lies(struct simnode *n, uint64_t peer); /* the other side is a liar, or may have been */
 bool simnet_silent(const struct world *w); /* nothing is on its way */
 
 #endif

@@ -10,6 +10,7 @@
  * nobody hears any more: no journal, no actions, nothing acknowledged (dying).
  */
 #include "simnode.h"
+#include "liar.h"
 #include "oracle.h"
 #include "simfile.h"
 #include "simnet.h"
@@ -142,7 +143,8 @@ static void carry(struct simnode *n, struct action *a)
 		break;
 	case ACT_DROP:
 		world_say(n->w, "node %u drops a session: %s", n->no, err_text(a->drop.why));
-		if (a->drop.why == ERR_MALFORMED || a->drop.why == ERR_FORGED)
+		if ((a->drop.why == ERR_MALFORMED || a->drop.why == ERR_FORGED) &&
+		    !simnet_lies(n, a->drop.peer))
 			world_fail(n->w, "node %u: calls an honest peer a liar", n->no);
 		simnet_drop(n, a->drop.peer);
 		break;
@@ -298,7 +300,7 @@ enum err simnode_step(struct simnode *n, struct event *ev)
 	if (n->acts.journal.len > room)
 		world_fail(w, "node %u: event %d writes %zu bytes of journal, not %zu", n->no,
 			   (int)ev->kind, n->acts.journal.len, room);
-	if (grave(ev, e))
+	if (grave(ev, e) && !n->liar && !simnet_lies(n, ev->peer))
 		world_fail(w, "node %u: event %d: %s", n->no, (int)ev->kind, err_text(e));
 	if (!dying)
 		conclude(n, ev, strikes(n));
@@ -561,6 +563,7 @@ void simnode_free(struct simnode *n)
 	simfile_forget(n);
 	free(n->shadows);
 	free(n->late);
+	liar_free(n);
 	free(n->parked);
 }
 

@@ -285,6 +285,8 @@ uint8_t *simpool_bundle(struct simnode *n, const struct action *a, size_t *len)
 		world_fail(n->w, "node %u: ACT_BUNDLE of an epoch without key", n->no);
 		return NULL;
 	}
+	if (!n->liar)
+		n->w->roster_head = head.roster;
 	random_nonce(n, nonce);
 	seal_piece(&sealed, &keys, &n->config.folder, SEAL_BUNDLE, 0, (uint32_t)a->bundle.len,
 		   (struct bytes){a->bundle.body, a->bundle.len}, nonce);

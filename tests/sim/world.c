@@ -11,6 +11,7 @@
  */
 #include "world.h"
 #include "faults.h"
+#include "liar.h"
 #include "oracle.h"
 #include "simfile.h"
 #include "simnet.h"
@@ -256,6 +257,8 @@ bool world_converged(struct world *w, char *why, size_t size)
 	why[0] = '\0';
 	for (uint32_t k = 0; k < w->count; k++) {
 		struct simnode *n = &w->nodes[k];
+		if (n->liar)
+			continue;
 		if (!n->node) {
 			snprintf(why, size, "node %u is down", k);
 			return false;
@@ -266,7 +269,7 @@ bool world_converged(struct world *w, char *why, size_t size)
 		else if (!node_idle(n->node))
 			snprintf(why, size, "node %u is not idle: %llu works, %llu records held", k,
 				 (unsigned long long)c.works, (unsigned long long)c.records_held);
-		else if (c.waiting_bundles)
+		else if (c.waiting_bundles && !plan_lies(w->p))
 			snprintf(why, size, "node %u: %llu bundles wait", k,
 				 (unsigned long long)c.waiting_bundles);
 		else if (!vector_equal(node_vector(n->node), node_vector(w->nodes[0].node)))
@@ -274,7 +277,7 @@ bool world_converged(struct world *w, char *why, size_t size)
 		if (why[0])
 			return false;
 	}
-	if (!simnet_silent(w))
+	if (!simnet_silent(w) && !plan_lies(w->p))
 		snprintf(why, size, "messages are on their way");
 	return !why[0];
 }
@@ -314,6 +317,8 @@ static void node_setup(struct world *w, uint32_t k)
 	n->drift_ppm = p->drift_ppm;
 	dice_bytes(&w->dice, n->secret, sizeof(n->secret));
 	n->joining = k > 0;
+	if (p->lies)
+		liar_init(n, p->lies);
 }
 
 static void invite_all(struct world *w)
@@ -408,21 +413,28 @@ static void liveness(struct world *w)
 	(void)run(w, MEET, NULL);
 }
 
-/* Once converged, nobody writes any more, whatever time passes. */
+/* What a liar kept back until now may just be on its way through the others. */
+static void judge(struct world *w)
+{
+	if (!w->failed && plan_lies(w->p) && !run(w, HEAL_LIMIT, converged))
+		world_fail(w, "no longer of one mind, for what liars say");
+	if (!w->failed)
+		oracle_end(w);
+}
+
+/* Once converged, nobody writes any more, whatever time passes.  What liars say does not count. */
 static void silence(struct world *w)
 {
-	struct vector *before;
 	char why[256];
 
 	if (w->failed)
 		return;
-	before = vector_ref(node_vector(w->nodes[0].node));
+	uint32_t before = oracle_bundles(w);
 	(void)run(w, SILENCE, NULL);
-	if (!w->failed && !vector_equal(before, node_vector(w->nodes[0].node)))
+	if (!w->failed && oracle_bundles(w) != before)
 		world_fail(w, "somebody wrote though all was quiet");
-	if (!w->failed && !world_converged(w, why, sizeof(why)))
+	if (!w->failed && !plan_lies(w->p) && !world_converged(w, why, sizeof(why)))
 		world_fail(w, "no longer converged: %s", why);
-	vector_unref(before);
 }
 
 enum world_answer world_run(const struct plan *p, bool verbose, uint64_t *trace, char why[1024])
@@ -438,16 +450,14 @@ enum world_answer world_run(const struct plan *p, bool verbose, uint64_t *trace,
 	if (!w->failed)
 		safety(w);
 	liveness(w);
-	if (!w->failed)
-		oracle_end(w);
+	judge(w);
 	if (!w->failed) {
 		simfile_read_all(w);
 		if (!run(w, READ_LIMIT, reads_done))
 			world_fail(w, "reads do not end");
 	}
 	silence(w);
-	if (!w->failed)
-		oracle_end(w);
+	judge(w);
 	end(w);
 	enum world_answer a = w->failed ? WORLD_FAILED : WORLD_OK;
 	*trace = w->trace;

@@ -90,6 +90,7 @@ struct simnode {
 	struct actions acts;
 	struct shadow *shadows;
 	uint32_t shadows_count, shadows_room;
+	struct liar *liar; /* NULL: an honest one */
 	struct late { /* closes that found the disk full */
 		uint64_t file;
 		bool write;
@@ -140,6 +141,8 @@ struct world {
 	bool quiet; /* no more users */
 	uint32_t items; /* of the plan, still to come */
 	uint64_t tags;
+	struct hash roster_head; /* of the roster that the last bundle was made under */
+	uint64_t highest_t; /* of records in bundles */
 	struct oracle *oracle;
 	bool failed;
 	char why[1024];
