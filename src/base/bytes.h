@@ -42,4 +42,40 @@ static inline bool bytes_prefix(struct bytes whole, struct bytes prefix)
 	       (prefix.len == 0 || memcmp(whole.at, prefix.at, prefix.len) == 0);
 }
 
+/* Integers of fixed size: u the little end first, be the big.  Straight lines, so that each is one
+ * load or store. */
+static inline void bytes_put_u32(uint8_t p[4], uint32_t v)
+{
+	p[0] = (uint8_t)v;
+	p[1] = (uint8_t)(v >> 8);
+	p[2] = (uint8_t)(v >> 16);
+	p[3] = (uint8_t)(v >> 24);
+}
+
+static inline void bytes_put_u64(uint8_t p[8], uint64_t v)
+{
+	bytes_put_u32(p, (uint32_t)v);
+	bytes_put_u32(p + 4, (uint32_t)(v >> 32));
+}
+
+static inline void bytes_put_be64(uint8_t p[8], uint64_t v)
+{
+	bytes_put_u64(p, __builtin_bswap64(v));
+}
+
+static inline uint32_t bytes_get_u32(const uint8_t p[4])
+{
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static inline uint64_t bytes_get_u64(const uint8_t p[8])
+{
+	return bytes_get_u32(p) | (uint64_t)bytes_get_u32(p + 4) << 32;
+}
+
+static inline uint64_t bytes_get_be64(const uint8_t p[8])
+{
+	return __builtin_bswap64(bytes_get_u64(p));
+}
+
 #endif

@@ -26,15 +26,67 @@ static inline size_t rd_left(const struct rd *r)
 }
 
 /* The next len bytes, borrowed; NULL and bad if there are fewer. */
-const uint8_t *rd_span(struct rd *r, size_t len);
-struct bytes rd_bytes(struct rd *r, size_t len); /* {NULL, 0} and bad if there are fewer */
+static inline const uint8_t *rd_span(struct rd *r, size_t len)
+{
+	const uint8_t *p = r->at;
+
+	if (r->bad || rd_left(r) < len) {
+		r->bad = true;
+		return NULL;
+	}
+	r->at += len;
+	return p;
+}
+
+/* {NULL, 0} and bad if there are fewer. */
+static inline struct bytes rd_bytes(struct rd *r, size_t len)
+{
+	const uint8_t *p = rd_span(r, len);
+
+	return (struct bytes){p, p ? len : 0};
+}
+
 void rd_copy(struct rd *r, void *to, size_t len); /* zeros if there are fewer */
-uint8_t rd_u8(struct rd *r);
-uint16_t rd_u16(struct rd *r);
-uint32_t rd_u32(struct rd *r);
-uint64_t rd_u64(struct rd *r);
-uint64_t rd_be64(struct rd *r);
+
+static inline uint8_t rd_u8(struct rd *r)
+{
+	const uint8_t *p = rd_span(r, 1);
+
+	return p ? *p : 0;
+}
+
+static inline uint16_t rd_u16(struct rd *r)
+{
+	const uint8_t *p = rd_span(r, 2);
+
+	return p ? (uint16_t)(p[0] | p[1] << 8) : 0;
+}
+
+static inline uint32_t rd_u32(struct rd *r)
+{
+	const uint8_t *p = rd_span(r, 4);
+
+	return p ? bytes_get_u32(p) : 0;
+}
+
+static inline uint64_t rd_u64(struct rd *r)
+{
+	const uint8_t *p = rd_span(r, 8);
+
+	return p ? bytes_get_u64(p) : 0;
+}
+
+static inline uint64_t rd_be64(struct rd *r)
+{
+	const uint8_t *p = rd_span(r, 8);
+
+	return p ? bytes_get_be64(p) : 0;
+}
+
 /* Whether everything was read and nothing was missing. */
-bool rd_done(const struct rd *r);
+static inline bool rd_done(const struct rd *r)
+{
+	return !r->bad && r->at == r->end;
+}
 
 #endif

@@ -31,11 +31,9 @@ static void key_raw(struct rkey *k, const void *from, size_t len)
 
 static void key_be64(struct rkey *k, uint64_t x)
 {
-	uint8_t b[8];
-
-	for (size_t n = 0; n < 8; n++)
-		b[n] = (uint8_t)(x >> (56 - 8 * n));
-	key_raw(k, b, 8);
+	assert(k->len + 8 <= sizeof(k->b));
+	bytes_put_be64(k->b + k->len, x);
+	k->len += 8;
 }
 
 struct rkey rows_key(enum table t)

@@ -78,8 +78,7 @@ void step_key_u64(struct step_key *k, uint64_t v)
 {
 	uint8_t b[8];
 
-	for (size_t i = 0; i < 8; i++)
-		b[i] = (uint8_t)(v >> (56 - 8 * i));
+	bytes_put_be64(b, v);
 	step_key_raw(k, b, sizeof(b));
 }
 
