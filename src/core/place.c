@@ -437,8 +437,19 @@ static void add_derived(struct view *v, struct overlay *o, const struct parts *p
 		add_copies(v, o, &g.at[k], name);
 }
 
-/* Every contested name of one directory alone. */
-static void derive_marked(struct view *v, struct overlay *o, const struct parts *parts)
+static bool marked_in(struct view *v, const struct parts *parts, uint32_t count, struct bytes name)
+{
+	bool marked = false;
+
+	for (uint32_t k = 0; k < count && !marked; k++) {
+		struct rkey mark = mark_key(parts->at[k], name);
+		marked = rows_has(v, &mark);
+	}
+	return marked;
+}
+
+/* What is contested in one part by itself. */
+static void derive_marked(struct view *v, struct overlay *o, const struct parts *parts, uint32_t k)
 {
 	struct walk w = {.prefix = rows_key_view(ROW_CONTESTED)};
 	auto_wr value = {0};
@@ -446,36 +457,65 @@ static void derive_marked(struct view *v, struct overlay *o, const struct parts 
 	struct bytes name;
 	struct rd r;
 
-	rows_key_inode(&w.prefix, parts->at[0]);
+	rows_key_inode(&w.prefix, parts->at[k]);
 	while (rows_each(v, &w, &value))
-		if (rows_key_place(&w.at, 2, &parent, &name, &r))
+		if (rows_key_place(&w.at, 2, &parent, &name, &r) && !marked_in(v, parts, k, name))
 			add_derived(v, o, parts, name);
 }
 
-/* In a union names may meet that are alone in their own directories: look at all. */
-static void derive_all(struct view *v, struct overlay *o, const struct parts *parts)
+static bool stands_in(struct view *v, struct inode_id dir, struct bytes name)
 {
-	for (uint32_t k = 0; k < parts->count; k++) {
-		struct rkey at = rows_key(TABLE_PLACE), prefix;
+	struct walk w = cells_places(dir, name), c = dirs_children(dir, name);
+
+	return rows_any(v, &w.prefix) || rows_any(v, &c.prefix);
+}
+
+/* The first name that stands in one directory at or behind from; false: none. */
+static bool stands_from(struct view *v, struct inode_id dir, struct bytes from, struct wr *ret)
+{
+	static const enum table tables[2] = {TABLE_PLACE, TABLE_CHILD};
+	struct bytes best = {NULL, 0}, name;
+	struct rkey at[2];
+
+	for (size_t k = 0; k < ARRAY_LEN(tables); k++) {
 		struct inode_id parent;
-		struct bytes name;
 		struct rd r;
 
-		rows_key_inode(&at, parts->at[k]);
-		prefix = at;
-		while (rows_next(v, &at, prefix.len, false, &at, NULL) &&
-		       rows_key_place(&at, 1, &parent, &name, &r)) {
-			struct rkey further = prefix;
-			bool before = false;
-			for (uint32_t n = 0; n < k && !before; n++) {
-				struct walk w = cells_places(parts->at[n], name);
-				before = rows_any(v, &w.prefix);
-			}
-			rows_key_after(&further, name);
-			if (!before)
-				add_derived(v, o, parts, name);
-			at = further;
-		}
+		at[k] = rows_key(tables[k]);
+		rows_key_inode(&at[k], dir);
+		size_t within = at[k].len;
+		rows_key_part(&at[k], from);
+		if (rows_next(v, &at[k], within, false, &at[k], NULL) &&
+		    rows_key_place(&at[k], 1, &parent, &name, &r) &&
+		    (!best.at || bytes_compare(name, best) < 0))
+			best = name;
+	}
+	wr_reset(ret);
+	wr_bytes(ret, best);
+	rows_wr(v, ret);
+	return best.at != NULL;
+}
+
+/*
+ * Names that stand in two parts of a union though no part marks them.  Each list leaps to where the
+ * other stands, so that a small directory that meets a large one costs what the small one holds.
+ */
+static void derive_meeting(struct view *v, struct overlay *o, const struct parts *parts, uint32_t i,
+			   uint32_t k)
+{
+	auto_wr a = {0}, b = {0};
+
+	while (stands_from(v, parts->at[i], wr_view(&b), &a) &&
+	       stands_from(v, parts->at[k], wr_view(&a), &b)) {
+		if (!bytes_equal(wr_view(&a), wr_view(&b)))
+			continue;
+		bool done = marked_in(v, parts, parts->count, wr_view(&a));
+		for (uint32_t n = 0; n < k && !done; n++)
+			done = n != i && stands_in(v, parts->at[n], wr_view(&a));
+		if (!done) /* else it is told of with the mark, or with the first two that have it
+			    */
+			add_derived(v, o, parts, wr_view(&a));
+		wr_u8(&b, 1); /* no name is between */
 	}
 }
 
@@ -494,12 +534,9 @@ static struct bytes shown_name(const struct showing *s)
 
 static bool nominal_taken(struct view *v, const struct parts *parts, struct bytes name)
 {
-	for (uint32_t k = 0; k < parts->count; k++) {
-		struct walk w = cells_places(parts->at[k], name);
-		struct walk c = dirs_children(parts->at[k], name);
-		if (rows_any(v, &w.prefix) || rows_any(v, &c.prefix))
+	for (uint32_t k = 0; k < parts->count; k++)
+		if (stands_in(v, parts->at[k], name))
 			return true;
-	}
 	return false;
 }
 
@@ -573,10 +610,11 @@ static bool overlay_of(struct view *v, const struct parts *parts, const struct o
 		return false;
 	}
 	o->dir = parts->at[0];
-	if (parts->count == 1)
-		derive_marked(v, o, parts);
-	else
-		derive_all(v, o, parts);
+	for (uint32_t k = 0; k < parts->count; k++) {
+		derive_marked(v, o, parts, k);
+		for (uint32_t i = 0; i < k; i++)
+			derive_meeting(v, o, parts, i, k);
+	}
 	give_names(v, o, parts);
 	if (v->bad) {
 		place_overlay_free(o);
@@ -627,33 +665,10 @@ enum err place_lookup(struct view *v, struct inode_id dir, struct bytes name, st
 	return v->bad;
 }
 
-/* The first name behind after in one table of one directory, if it is less than the best so far. */
-static void next_name(struct view *v, enum table t, struct inode_id dir, struct bytes after,
-		      struct wr *best)
-{
-	struct rkey prefix = rows_key(t), at;
-	struct inode_id parent;
-	struct bytes name;
-	struct rd r;
-
-	rows_key_inode(&prefix, dir);
-	at = prefix;
-	if (after.len)
-		rows_key_after(&at, after);
-	if (!rows_next(v, &at, prefix.len, false, &at, NULL) ||
-	    !rows_key_place(&at, 1, &parent, &name, &r))
-		return;
-	if (best->len && bytes_compare(wr_view(best), name) <= 0)
-		return;
-	wr_reset(best);
-	wr_bytes(best, name);
-	rows_wr(v, best);
-}
-
 enum err place_next(struct view *v, struct inode_id dir, struct bytes after, struct showing *ret)
 {
 	auto_parts parts = {0};
-	auto_wr best = {0};
+	auto_wr from = {0}, name = {0}, best = {0};
 	const struct overlay *o;
 	bool there;
 
@@ -663,10 +678,20 @@ enum err place_next(struct view *v, struct inode_id dir, struct bytes after, str
 		return absent(v, ERR_NOTDIR);
 	if (!overlay_of(v, &parts, &o))
 		return v->bad;
+	wr_bytes(&from, after);
+	if (after.len)
+		wr_u8(&from, 1); /* no name is between */
 	for (uint32_t k = 0; k < parts.count; k++) {
-		next_name(v, TABLE_PLACE, parts.at[k], after, &best);
-		next_name(v, TABLE_CHILD, parts.at[k], after, &best);
+		if (!stands_from(v, parts.at[k], wr_view(&from), &name) ||
+		    (best.len && bytes_compare(wr_view(&best), wr_view(&name)) <= 0))
+			continue;
+		wr_reset(&best);
+		wr_bytes(&best, wr_view(&name));
 	}
+	rows_wr(v, &from);
+	rows_wr(v, &best);
+	if (v->bad)
+		return v->bad;
 	uint32_t k = o ? overlay_find(o, o->count, after, &there) : 0;
 	if (o && k < o->count && there)
 		k++;

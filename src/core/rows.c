@@ -77,6 +77,11 @@ void rows_key_text(struct rkey *k, struct bytes name)
 	k->b[k->len++] = 0; /* no name has this byte, so names order as their bytes do */
 }
 
+void rows_key_part(struct rkey *k, struct bytes name)
+{
+	key_raw(k, name.at, name.len);
+}
+
 void rows_key_after(struct rkey *k, struct bytes name)
 {
 	key_raw(k, name.at, name.len);

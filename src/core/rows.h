@@ -12,6 +12,7 @@ void rows_key_inode(struct rkey *k, struct inode_id i);
 void rows_key_name(struct rkey *k, struct name_id n);
 void rows_key_u64(struct rkey *k, uint64_t x);
 void rows_key_text(struct rkey *k, struct bytes name); /* with its end mark */
+void rows_key_part(struct rkey *k, struct bytes name); /* before all rows of name and behind */
 void rows_key_after(struct rkey *k, struct bytes name); /* just behind all rows of name */
 struct bytes rows_key_bytes(const struct rkey *k);
 /* Reading a key of 'table parent name...': what follows the name stays in *r. */
