@@ -175,11 +175,10 @@ bool cells_read_inode(struct view *v, struct inode_id id, struct bytes row, stru
 void cells_put_inode(struct view *v, const struct inode_row *i)
 {
 	struct rkey k = inode_key(i->id);
-	auto_wr w = {0};
+	struct wr *w = rows_begin(v, &k);
 
-	cells_write_inode(&w, i);
-	rows_wr(v, &w);
-	rows_put(v, &k, wr_view(&w));
+	cells_write_inode(w, i);
+	rows_end(v);
 }
 
 void cells_write_inode(struct wr *w, const struct inode_row *i)
@@ -278,23 +277,23 @@ bool cells_link(struct view *v, struct inode_id id, struct name_id n, struct lin
 void cells_put_link(struct view *v, const struct link_row *l)
 {
 	struct rkey k = link_key(l->id);
-	auto_wr w = {0};
 
 	rows_key_name(&k, l->n);
-	wr_u32(&w, l->count);
+	struct wr *w = rows_begin(v, &k);
+
+	wr_u32(w, l->count);
 	for (uint32_t n = 0; n < l->count; n++) {
 		const struct link_head *h = &l->heads[n];
-		cells_put_origin(&w, &h->o);
-		wr_u64(&w, (uint64_t)h->wall_ms);
-		wr_u8(&w, (uint8_t)((h->has_place ? LINK_PLACE : 0) |
-				    (h->has_prev ? LINK_PREV : 0) | (h->pinned ? LINK_PINNED : 0)));
+		cells_put_origin(w, &h->o);
+		wr_u64(w, (uint64_t)h->wall_ms);
+		wr_u8(w, (uint8_t)((h->has_place ? LINK_PLACE : 0) | (h->has_prev ? LINK_PREV : 0) |
+				   (h->pinned ? LINK_PINNED : 0)));
 		if (h->has_place)
-			put_place(&w, &h->place);
+			put_place(w, &h->place);
 		if (h->has_prev)
-			put_place(&w, &h->prev);
+			put_place(w, &h->prev);
 	}
-	rows_wr(v, &w);
-	rows_put(v, &k, wr_view(&w));
+	rows_end(v);
 }
 
 void cells_link_fini(struct link_row *l)
@@ -306,7 +305,11 @@ void cells_link_fini(struct link_row *l)
 
 struct walk cells_links(struct inode_id id)
 {
-	return (struct walk){.prefix = link_key(id)};
+	struct walk w;
+
+	w.begun = false;
+	w.prefix = link_key(id);
+	return w;
 }
 
 bool cells_links_next(struct view *v, struct walk *w, struct link_row *l)
@@ -359,22 +362,21 @@ bool cells_dir(struct view *v, struct inode_id id, struct dir_row *d)
 void cells_put_dir(struct view *v, const struct dir_row *d)
 {
 	struct rkey k = dir_key(d->id);
-	auto_wr w = {0};
+	struct wr *w = rows_begin(v, &k);
 
-	wr_u8(&w, (uint8_t)((d->own ? 1 : 0) | (d->live ? 2 : 0)));
-	wr_u8(&w, d->level);
-	put_stamp(&w, d->at);
-	put_stamp(&w, d->born);
-	wr_u32(&w, d->contested);
-	wr_u32(&w, d->subdirs);
-	wr_u32(&w, d->named);
-	wr_u64(&w, (uint64_t)d->mtime_ms);
-	wr_u64(&w, d->touched_t);
-	wr_u8(&w, d->count);
+	wr_u8(w, (uint8_t)((d->own ? 1 : 0) | (d->live ? 2 : 0)));
+	wr_u8(w, d->level);
+	put_stamp(w, d->at);
+	put_stamp(w, d->born);
+	wr_u32(w, d->contested);
+	wr_u32(w, d->subdirs);
+	wr_u32(w, d->named);
+	wr_u64(w, (uint64_t)d->mtime_ms);
+	wr_u64(w, d->touched_t);
+	wr_u8(w, d->count);
 	for (uint8_t n = 0; n < d->count; n++)
-		put_place(&w, &d->cands[n]);
-	rows_wr(v, &w);
-	rows_put(v, &k, wr_view(&w));
+		put_place(w, &d->cands[n]);
+	rows_end(v);
 }
 
 void cells_dir_fini(struct dir_row *d)
@@ -417,13 +419,12 @@ static struct rkey place_key(const struct place_row *p)
 void cells_put_place(struct view *v, const struct place_row *p)
 {
 	struct rkey k = place_key(p);
-	auto_wr w = {0};
+	struct wr *w = rows_begin(v, &k);
 
-	wr_u8(&w, p->flags);
-	wr_u8(&w, (uint8_t)p->type);
-	put_stamp(&w, p->at);
-	rows_wr(v, &w);
-	rows_put(v, &k, wr_view(&w));
+	wr_u8(w, p->flags);
+	wr_u8(w, (uint8_t)p->type);
+	put_stamp(w, p->at);
+	rows_end(v);
 }
 
 void cells_del_place(struct view *v, const struct place_row *p)
@@ -435,8 +436,10 @@ void cells_del_place(struct view *v, const struct place_row *p)
 
 struct walk cells_places(struct inode_id parent, struct bytes name)
 {
-	struct walk w = {.prefix = rows_key(TABLE_PLACE)};
+	struct walk w;
 
+	w.begun = false;
+	w.prefix = rows_key(TABLE_PLACE);
 	rows_key_inode(&w.prefix, parent);
 	rows_key_text(&w.prefix, name);
 	return w;

@@ -57,7 +57,13 @@ static struct rkey place_prefix(struct rkey k, struct inode_id parent, struct by
 
 struct walk dirs_children(struct inode_id parent, struct bytes name)
 {
-	return (struct walk){.prefix = place_prefix(rows_key(TABLE_CHILD), parent, name)};
+	struct walk w;
+
+	w.begun = false;
+	w.prefix = rows_key(TABLE_CHILD);
+	rows_key_inode(&w.prefix, parent);
+	rows_key_text(&w.prefix, name);
+	return w;
 }
 
 bool dirs_children_next(struct view *v, struct walk *w, struct inode_id *id, struct stamp *born)
@@ -115,13 +121,12 @@ static void put_child(struct view *v, const struct dir_row *d)
 {
 	struct spot s = spot_of(dirs_effective(d));
 	struct rkey k = place_prefix(rows_key(TABLE_CHILD), s.parent, spot_name(&s));
-	auto_wr w = {0};
 
 	rows_key_inode(&k, d->id);
-	wr_u64(&w, d->born.t);
-	wr_u64(&w, d->born.inc);
-	rows_wr(v, &w);
-	rows_put(v, &k, wr_view(&w));
+	struct wr *w = rows_begin(v, &k);
+	wr_u64(w, d->born.t);
+	wr_u64(w, d->born.inc);
+	rows_end(v);
 	count_child(v, s.parent, true);
 	mark_union(v, &s);
 }

@@ -6,6 +6,10 @@
  * it does not, and shows the state before that record.  Nothing reaches the kv before
  * rows_flush().  Values are copied out, as what a kv hands out dies with the next call on it.
  *
+ * The rules ask for the same few rows again and again, as does the next record.  What the kv said
+ * of a key, absence too, is therefore kept in a small cache, which rows_flush() keeps true.  Nobody
+ * else writes rows of the view while there is one.
+ *
  *	'V' 'b' batch			t, state, vector	see core/forget
  *	'V' 'c' parent name 0		(empty)		contested place
  *	'V' 'h' derived id		inode, dot	head that may be shown as a copy
@@ -159,6 +163,72 @@ static void copy_out(struct view *v, struct wr *to, struct bytes b)
 	rows_wr(v, to);
 }
 
+/* ---- the cache ---- */
+
+bool rows_cache_new(struct view *v)
+{
+	v->rows = calloc(ROWS_CACHED, sizeof(v->rows[0]));
+	return v->rows != NULL;
+}
+
+void rows_cache_clear(struct view *v)
+{
+	for (size_t k = 0; v->rows && k < ROWS_CACHED; k++)
+		wr_reset(&v->rows[k].key);
+}
+
+void rows_cache_free(struct view *v)
+{
+	for (size_t k = 0; v->rows && k < ROWS_CACHED; k++) {
+		wr_fini(&v->rows[k].key);
+		wr_fini(&v->rows[k].value);
+	}
+	free(v->rows);
+}
+
+static struct row_cached *cache_slot(struct view *v, struct bytes key)
+{
+	return &v->rows[hash_xxh(key, 0) % ROWS_CACHED];
+}
+
+static bool cache_is(const struct row_cached *c, struct bytes key)
+{
+	return bytes_equal(wr_view(&c->key), key);
+}
+
+/* The kv has that value for key, or none if value is NULL.  Without memory nothing is kept. */
+static void cache_note(struct row_cached *c, struct bytes key, const struct bytes *value)
+{
+	wr_reset(&c->key);
+	wr_reset(&c->value);
+	c->there = value != NULL;
+	if (value && value->len > ROW_CACHED_MAX)
+		return;
+	if (value)
+		wr_bytes(&c->value, *value);
+	wr_bytes(&c->key, key);
+	if (c->value.bad || c->key.bad)
+		wr_reset(&c->key);
+}
+
+/* What the kv has, borrowed; false: absent, or v->bad. */
+static bool kv_row(struct view *v, struct bytes key, struct bytes *ret)
+{
+	struct row_cached *c = cache_slot(v, key);
+
+	if (cache_is(c, key)) {
+		*ret = wr_view(&c->value);
+		return c->there;
+	}
+	enum err e = kv_get(v->kv, key, ret);
+	if (e && e != ERR_NOENT) {
+		rows_fail(v, e);
+		return false;
+	}
+	cache_note(c, key, e ? NULL : ret);
+	return !e;
+}
+
 bool rows_get(struct view *v, const struct rkey *k, struct wr *value)
 {
 	const struct ws_row *r = v->old ? NULL : ws_find(v, rows_key_bytes(k));
@@ -166,16 +236,10 @@ bool rows_get(struct view *v, const struct rkey *k, struct wr *value)
 
 	if (v->bad || (r && r->del))
 		return false;
-	if (r) {
+	if (r)
 		b = ws_value(v, r);
-	} else {
-		enum err e = kv_get(v->kv, rows_key_bytes(k), &b);
-		if (e) {
-			if (e != ERR_NOENT)
-				rows_fail(v, e);
-			return false;
-		}
-	}
+	else if (!kv_row(v, rows_key_bytes(k), &b))
+		return false;
 	copy_out(v, value, b);
 	return !v->bad;
 }
@@ -187,11 +251,10 @@ bool rows_has(struct view *v, const struct rkey *k)
 
 	if (v->bad || r)
 		return !v->bad && !r->del;
-	enum err e = kv_get(v->kv, rows_key_bytes(k), &b);
-	if (e && e != ERR_NOENT)
-		rows_fail(v, e);
-	return e == ERR_OK;
+	return kv_row(v, rows_key_bytes(k), &b);
 }
+
+/* ---- walks ---- */
 
 static void key_copy(struct rkey *k, struct bytes b)
 {
@@ -205,7 +268,7 @@ static bool kv_untouched(struct view *v, const struct rkey *from, size_t within,
 {
 	struct bytes at;
 
-	*key = *from;
+	key_copy(key, rows_key_bytes(from));
 	for (;;) {
 		enum err e = kv_next_in(v->kv, rows_key_bytes(key), within, beyond, &at, value);
 		if (e && e != ERR_NOENT)
@@ -246,7 +309,7 @@ bool rows_next(struct view *v, const struct rkey *from, size_t within, bool beyo
 		key_copy(key, ws_key(v, best));
 		b = ws_value(v, best);
 	} else {
-		*key = at;
+		key_copy(key, rows_key_bytes(&at));
 	}
 	if (value)
 		copy_out(v, value, b);
@@ -263,59 +326,81 @@ bool rows_any(struct view *v, const struct rkey *prefix)
 bool rows_each(struct view *v, struct walk *w, struct wr *value)
 {
 	if (!w->begun)
-		w->at = w->prefix;
+		key_copy(&w->at, rows_key_bytes(&w->prefix));
 	bool beyond = w->begun;
 	w->begun = true;
 	return rows_next(v, &w->at, w->prefix.len, beyond, &w->at, value);
 }
 
-static void ws_add(struct view *v, const struct rkey *k, struct bytes value, bool del)
+/* The row of the write set for that key, made if need be; NULL: v->bad. */
+static struct ws_row *ws_row(struct view *v, const struct rkey *k)
 {
 	struct ws_row *r = ws_find(v, rows_key_bytes(k));
 
 	assert(!v->old);
-	if (v->bad)
-		return;
-	if (value.len > KV_VALUE_MAX) {
-		rows_fail(v, fail(ERR_FULL));
-		return;
-	}
-	if (!r) {
-		struct ws_row *p = rows_grow(v, v->ws, v->ws_count, &v->ws_room, sizeof(v->ws[0]));
-		if (!p)
-			return;
-		v->ws = p;
-		r = &v->ws[v->ws_count++];
-		r->key_at = v->ws_bytes.len;
-		r->key_len = k->len;
-		wr_bytes(&v->ws_bytes, rows_key_bytes(k));
-	}
-	r->del = del;
-	r->value_at = v->ws_bytes.len;
-	r->value_len = value.len;
-	wr_bytes(&v->ws_bytes, value);
+	if (v->bad || r)
+		return v->bad ? NULL : r;
+	struct ws_row *p = rows_grow(v, v->ws, v->ws_count, &v->ws_room, sizeof(v->ws[0]));
+	if (!p)
+		return NULL;
+	v->ws = p;
+	r = &v->ws[v->ws_count++];
+	*r = (struct ws_row){.key_at = v->ws_bytes.len, .key_len = k->len};
+	wr_bytes(&v->ws_bytes, rows_key_bytes(k));
+	return r;
+}
+
+struct wr *rows_begin(struct view *v, const struct rkey *k)
+{
+	struct ws_row *r = ws_row(v, k);
+
+	v->ws_open = r ? (uint32_t)(r - v->ws) : v->ws_count;
+	if (r)
+		r->value_at = v->ws_bytes.len;
+	return &v->ws_bytes;
+}
+
+void rows_end(struct view *v)
+{
 	rows_wr(v, &v->ws_bytes);
+	if (v->ws_open == v->ws_count)
+		return;
+	struct ws_row *r = &v->ws[v->ws_open];
+	r->del = false;
+	r->value_len = v->ws_bytes.len - r->value_at;
+	if (r->value_len > KV_VALUE_MAX)
+		rows_fail(v, fail(ERR_FULL));
 }
 
 void rows_put(struct view *v, const struct rkey *k, struct bytes value)
 {
-	ws_add(v, k, value, false);
+	wr_bytes(rows_begin(v, k), value);
+	rows_end(v);
 }
 
 void rows_del(struct view *v, const struct rkey *k)
 {
-	ws_add(v, k, (struct bytes){NULL, 0}, true);
+	struct ws_row *r = ws_row(v, k);
+
+	rows_wr(v, &v->ws_bytes);
+	if (!r)
+		return;
+	r->del = true;
+	r->value_len = 0;
 }
 
 void rows_flush(struct view *v)
 {
 	for (uint32_t k = 0; k < v->ws_count && !v->bad; k++) {
 		const struct ws_row *r = &v->ws[k];
-		enum err e = r->del ? kv_del(v->kv, ws_key(v, r))
-				    : kv_put(v->kv, ws_key(v, r), ws_value(v, r));
+		struct bytes key = ws_key(v, r), value = ws_value(v, r);
+		enum err e = r->del ? kv_del(v->kv, key) : kv_put(v->kv, key, value);
+		cache_note(cache_slot(v, key), key, r->del ? NULL : &value);
 		if (e)
 			rows_fail(v, e);
 	}
+	if (v->bad)
+		rows_cache_clear(v); /* what came of the last row is not known */
 	rows_drop(v);
 }
 

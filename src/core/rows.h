@@ -29,12 +29,18 @@ bool rows_next(struct view *v, const struct rkey *from, size_t within, bool beyo
 bool rows_any(struct view *v, const struct rkey *prefix);
 /* A walk over the rows whose keys start with prefix: at is the key in hand. */
 struct walk {
-	struct rkey prefix, at;
+	struct rkey prefix, at; /* at: not set before begun */
 	bool begun;
 };
 bool rows_each(struct view *v, struct walk *w, struct wr *value);
 void rows_put(struct view *v, const struct rkey *k, struct bytes value);
+/* The same in two steps: the value is written between them, and nothing else is put or read. */
+struct wr *rows_begin(struct view *v, const struct rkey *k);
+void rows_end(struct view *v);
 void rows_del(struct view *v, const struct rkey *k);
+bool rows_cache_new(struct view *v); /* false: no memory */
+void rows_cache_clear(struct view *v); /* others have written its rows */
+void rows_cache_free(struct view *v);
 void rows_flush(struct view *v);
 void rows_drop(struct view *v);
 void rows_fail(struct view *v, enum err e); /* keeps the first */

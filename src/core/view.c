@@ -24,6 +24,10 @@ struct view *view_new(struct kv *kv, const struct view_hooks *hooks)
 	v->kv = kv;
 	v->hooks = *hooks;
 	v->has_unions = -1;
+	if (!rows_cache_new(v)) {
+		view_free(v);
+		return NULL;
+	}
 	auto_dir root = {0};
 	if (!cells_dir(v, INODE_ROOT, &root)) {
 		dirs_add_root(v);
@@ -43,6 +47,7 @@ static void forget_caches(struct view *v)
 	memset(v->vectors, 0, sizeof(v->vectors));
 	vector_unref(v->vec_last);
 	v->vec_last = NULL;
+	rows_cache_clear(v);
 	dirs_forget_cache(v);
 	place_forget_all(v);
 }
@@ -62,6 +67,7 @@ void view_free(struct view *v)
 	if (!v)
 		return;
 	forget_caches(v);
+	rows_cache_free(v);
 	rows_spots_fini(&v->touched);
 	free(v->news);
 	free(v->named);

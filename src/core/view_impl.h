@@ -20,6 +20,8 @@
 #define CANDIDATES_MAX 3
 #define VECTORS_CACHED 64
 #define BUCKETS 256
+#define ROWS_CACHED 512
+#define ROW_CACHED_MAX 2048 /* bytes of a value that is kept */
 
 /* second byte of TABLE_VIEW rows */
 enum view_row {
@@ -165,6 +167,10 @@ struct ws_row {
 	size_t key_at, key_len, value_at, value_len;
 	bool del;
 };
+struct row_cached { /* what the kv says of a key; key.len 0: nothing known */
+	struct wr key, value;
+	bool there;
+};
 struct view {
 	struct kv *kv;
 	struct view_hooks hooks;
@@ -175,6 +181,7 @@ struct view {
 	struct wr ws_bytes;
 	struct ws_row *ws;
 	uint32_t ws_count, ws_room;
+	uint32_t ws_open; /* being written by rows_begin(); ws_count: none */
 	struct spots touched;
 	bool dirs_touched; /* a child of a directory came, went or moved */
 	struct news *news;
@@ -184,6 +191,7 @@ struct view {
 	bool plain; /* the register written last holds one head, a place */
 	uint64_t batch; /* what is listed now goes into it; 0: not looked up yet */
 	/* caches; -1: not known */
+	struct row_cached *rows; /* ROWS_CACHED of them, by a hash of the key */
 	int has_unions;
 	struct vector_cached {
 		uint8_t key[VEC_KEY_LEN];
