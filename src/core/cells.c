@@ -359,6 +359,22 @@ bool cells_dir(struct view *v, struct inode_id id, struct dir_row *d)
 	return row_done(v, &r);
 }
 
+bool cells_glance(struct view *v, struct inode_id id, struct dir_glance *ret)
+{
+	struct rkey k = dir_key(id);
+	struct bytes b;
+
+	if (!rows_peek(v, &k, &b))
+		return false;
+	struct rd r = rd_of(b);
+	ret->live = rd_u8(&r) & 2;
+	(void)rd_span(&r, 1 + 16 + 16); /* level, at, born */
+	ret->contested = rd_u32(&r);
+	if (r.bad)
+		rows_fail(v, fail(ERR_DAMAGED));
+	return !v->bad;
+}
+
 void cells_put_dir(struct view *v, const struct dir_row *d)
 {
 	struct rkey k = dir_key(d->id);

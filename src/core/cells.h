@@ -21,6 +21,11 @@ void cells_link_fini(struct link_row *l);
 struct walk cells_links(struct inode_id id);
 bool cells_links_next(struct view *v, struct walk *w, struct link_row *ret);
 bool cells_dir(struct view *v, struct inode_id id, struct dir_row *ret);
+struct dir_glance { /* what is asked of directories most of the time, without taking it apart */
+	bool live;
+	uint32_t contested;
+};
+bool cells_glance(struct view *v, struct inode_id id, struct dir_glance *ret);
 void cells_put_dir(struct view *v, const struct dir_row *d);
 void cells_dir_fini(struct dir_row *d);
 /* A record held came to name the directory in that place, or does no more: by 1 or -1.  Gathered in

@@ -169,6 +169,8 @@ static void revive(struct view *v, struct inode_id id)
 {
 	auto_dir d = {0};
 
+	if (dirs_live(v, id))
+		return;
 	while (cells_dir(v, id, &d) && !d.live) {
 		d.live = true;
 		store(v, &d);
@@ -216,9 +218,9 @@ void dirs_lose(struct view *v, struct inode_id id, int64_t wall_ms, uint64_t t)
 
 bool dirs_live(struct view *v, struct inode_id id)
 {
-	auto_dir d = {0};
+	struct dir_glance g;
 
-	return cells_dir(v, id, &d) && d.live;
+	return cells_glance(v, id, &g) && g.live;
 }
 
 /* ---- rule 1 ---- */

@@ -81,9 +81,9 @@ static struct rkey mark_key(struct inode_id parent, struct bytes name)
 
 bool place_contested(struct view *v, struct inode_id parent, struct bytes name)
 {
-	auto_dir d = {0};
+	struct dir_glance g;
 
-	if (!cells_dir(v, parent, &d) || d.contested == 0)
+	if (!cells_glance(v, parent, &g) || g.contested == 0)
 		return false;
 	struct rkey k = mark_key(parent, name);
 	return rows_has(v, &k);
@@ -592,10 +592,10 @@ static void give_names(struct view *v, struct overlay *o, const struct parts *pa
 
 static bool overlay_of(struct view *v, const struct parts *parts, const struct overlay **ret)
 {
-	auto_dir d = {0};
+	struct dir_glance g;
 
 	*ret = NULL;
-	if (parts->count == 1 && cells_dir(v, parts->at[0], &d) && d.contested == 0)
+	if (parts->count == 1 && cells_glance(v, parts->at[0], &g) && g.contested == 0)
 		return !v->bad;
 	struct overlay *o = *overlay_slot(v, parts->at[0]);
 	if (o) {

@@ -380,9 +380,9 @@ bool reg_anchor(struct view *v, const struct inode_row *i, struct place_row *ret
 
 static bool is_dir(struct view *v, struct inode_id id)
 {
-	auto_dir d = {0};
+	struct dir_glance g;
 
-	return cells_dir(v, id, &d);
+	return cells_glance(v, id, &g);
 }
 
 static bool place_sound(struct view *v, const struct place *p)

@@ -7,8 +7,9 @@
  * rows_flush().  Values are copied out, as what a kv hands out dies with the next call on it.
  *
  * The rules ask for the same few rows again and again, as does the next record.  What the kv said
- * of a key, absence too, is therefore kept in a small cache, which rows_flush() keeps true.  Nobody
- * else writes rows of the view while there is one.
+ * of a key, absence too, is therefore kept in a small cache, which rows_flush() keeps true; so is
+ * whether there are any rows of a kind of 'V', most of which a tree without conflicts has not.
+ * Nobody else writes rows of the view while there is one.
  *
  *	'V' 'b' batch			t, state, vector	see core/forget
  *	'V' 'c' parent name 0		(empty)		contested place
@@ -168,6 +169,7 @@ static void copy_out(struct view *v, struct wr *to, struct bytes b)
 bool rows_cache_new(struct view *v)
 {
 	v->rows = calloc(ROWS_CACHED, sizeof(v->rows[0]));
+	memset(v->kinds, -1, sizeof(v->kinds));
 	return v->rows != NULL;
 }
 
@@ -175,6 +177,7 @@ void rows_cache_clear(struct view *v)
 {
 	for (size_t k = 0; v->rows && k < ROWS_CACHED; k++)
 		wr_reset(&v->rows[k].key);
+	memset(v->kinds, -1, sizeof(v->kinds));
 }
 
 void rows_cache_free(struct view *v)
@@ -211,9 +214,30 @@ static void cache_note(struct row_cached *c, struct bytes key, const struct byte
 		wr_reset(&c->key);
 }
 
+/* Whether the kv is known to have no row of the kind that key is of. */
+static bool kind_absent(struct view *v, struct bytes key)
+{
+	struct bytes at, value;
+
+	if (key.len < 2 || key.at[0] != TABLE_VIEW)
+		return false;
+	int8_t *any = &v->kinds[key.at[1]];
+	if (*any < 0) {
+		enum err e = kv_next_in(v->kv, (struct bytes){key.at, 2}, 2, false, &at, &value);
+		if (e && e != ERR_NOENT) {
+			rows_fail(v, e);
+			return true;
+		}
+		*any = !e;
+	}
+	return !*any;
+}
+
 /* What the kv has, borrowed; false: absent, or v->bad. */
 static bool kv_row(struct view *v, struct bytes key, struct bytes *ret)
 {
+	if (kind_absent(v, key))
+		return false;
 	struct row_cached *c = cache_slot(v, key);
 
 	if (cache_is(c, key)) {
@@ -229,16 +253,23 @@ static bool kv_row(struct view *v, struct bytes key, struct bytes *ret)
 	return !e;
 }
 
-bool rows_get(struct view *v, const struct rkey *k, struct wr *value)
+bool rows_peek(struct view *v, const struct rkey *k, struct bytes *ret)
 {
 	const struct ws_row *r = v->old ? NULL : ws_find(v, rows_key_bytes(k));
-	struct bytes b;
 
 	if (v->bad || (r && r->del))
 		return false;
-	if (r)
-		b = ws_value(v, r);
-	else if (!kv_row(v, rows_key_bytes(k), &b))
+	if (!r)
+		return kv_row(v, rows_key_bytes(k), ret);
+	*ret = ws_value(v, r);
+	return true;
+}
+
+bool rows_get(struct view *v, const struct rkey *k, struct wr *value)
+{
+	struct bytes b;
+
+	if (!rows_peek(v, k, &b))
 		return false;
 	copy_out(v, value, b);
 	return !v->bad;
@@ -246,12 +277,9 @@ bool rows_get(struct view *v, const struct rkey *k, struct wr *value)
 
 bool rows_has(struct view *v, const struct rkey *k)
 {
-	const struct ws_row *r = v->old ? NULL : ws_find(v, rows_key_bytes(k));
 	struct bytes b;
 
-	if (v->bad || r)
-		return !v->bad && !r->del;
-	return kv_row(v, rows_key_bytes(k), &b);
+	return rows_peek(v, k, &b);
 }
 
 /* ---- walks ---- */
@@ -268,6 +296,8 @@ static bool kv_untouched(struct view *v, const struct rkey *from, size_t within,
 {
 	struct bytes at;
 
+	if (within >= 2 && kind_absent(v, rows_key_bytes(from)))
+		return false;
 	key_copy(key, rows_key_bytes(from));
 	for (;;) {
 		enum err e = kv_next_in(v->kv, rows_key_bytes(key), within, beyond, &at, value);
@@ -396,6 +426,8 @@ void rows_flush(struct view *v)
 		struct bytes key = ws_key(v, r), value = ws_value(v, r);
 		enum err e = r->del ? kv_del(v->kv, key) : kv_put(v->kv, key, value);
 		cache_note(cache_slot(v, key), key, r->del ? NULL : &value);
+		if (key.len >= 2 && key.at[0] == TABLE_VIEW)
+			v->kinds[key.at[1]] = r->del ? -1 : 1;
 		if (e)
 			rows_fail(v, e);
 	}

@@ -21,6 +21,7 @@ bool rows_key_place(const struct rkey *k, size_t skip, struct inode_id *parent, 
 
 /* rows; false: absent (or v->bad).  Values are copied. */
 bool rows_get(struct view *v, const struct rkey *k, struct wr *value);
+bool rows_peek(struct view *v, const struct rkey *k, struct bytes *ret); /* until the next call */
 bool rows_has(struct view *v, const struct rkey *k);
 /* The first row at or beyond from whose key shares its first within bytes. */
 bool rows_next(struct view *v, const struct rkey *from, size_t within, bool beyond,

@@ -192,6 +192,7 @@ struct view {
 	uint64_t batch; /* what is listed now goes into it; 0: not looked up yet */
 	/* caches; -1: not known */
 	struct row_cached *rows; /* ROWS_CACHED of them, by a hash of the key */
+	int8_t kinds[256]; /* by enum view_row: whether the kv has any */
 	int has_unions;
 	struct vector_cached {
 		uint8_t key[VEC_KEY_LEN];
