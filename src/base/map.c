@@ -2,10 +2,12 @@
 /*
  * map.c - the ordered map behind the simulator's rows and in front of LMDB: a B+tree
  *
- * Entries are blocks of their own, so that they never move when nodes split; leaves are chained,
- * so that a walk touches no inner node.  Full nodes are split on the way down: each split is a
- * whole change that leaves a valid tree, so running out of memory half way harms nothing.  Nodes
- * are given back when they are empty and never merged: rows come and go in runs of neighbours.
+ * Entries never move when nodes split; leaves are chained, so that a walk touches no inner node.
+ * Entries lie in large blocks that go with the map, as most maps are filled and then dropped whole;
+ * room that an entry gave up is kept for others of its size.  Full nodes are split on the way down:
+ * each split is a whole change that leaves a valid tree, so running out of memory half way harms
+ * nothing.  Nodes are given back when they are empty and never merged: rows come and go in runs of
+ * neighbours.
  *
  * I1  entries of a leaf ascend, and all of child k are >= key[k - 1] and < key[k] of its parent
  * I2  no leaf but a root is empty, no inner node has no child
@@ -17,9 +19,26 @@
 #define FANOUT 64
 #define HEIGHT_MAX 16 /* a level more needs 32 times the splits: never reached */
 
+#define ITEM_ALIGN 16
+#ifdef __SANITIZE_ADDRESS__
+#define ITEM_POOLED_MAX 0 /* what is used after its entry went shows only if each is a block */
+#else
+#define ITEM_POOLED_MAX 1024 /* larger ones are blocks of their own */
+#endif
+#define BLOCK_MIN 1024
+#define BLOCK_MAX (64u << 10)
+
 struct item {
 	uint32_t key_len, value_len, room; /* room: bytes for the value */
 	uint8_t b[]; /* key, value */
+};
+struct spare { /* where an item was */
+	struct spare *next;
+};
+struct block { /* of items */
+	struct block *next;
+	size_t room, used;
+	_Alignas(ITEM_ALIGN) uint8_t b[];
 };
 struct sep {
 	uint32_t len;
@@ -38,7 +57,9 @@ struct inner {
 struct map {
 	void *root; /* a leaf if height is 0 */
 	uint32_t height;
-	size_t count, bytes;
+	size_t count, bytes, large; /* large: items that are blocks of their own */
+	struct block *blocks; /* the first is being filled */
+	struct spare *spare[ITEM_POOLED_MAX / ITEM_ALIGN + 1]; /* by size / ITEM_ALIGN */
 };
 
 static struct bytes item_key(const struct item *i)
@@ -54,6 +75,70 @@ static struct bytes item_value(const struct item *i)
 static size_t item_size(const struct item *i)
 {
 	return sizeof(*i) + i->key_len + i->room;
+}
+
+/* ---- where items lie ---- */
+
+static size_t rounded(size_t size)
+{
+	return (size + ITEM_ALIGN - 1) / ITEM_ALIGN * ITEM_ALIGN;
+}
+
+/* A new block, twice as large as the last one; what that one had left is lost. */
+static bool block_add(struct map *m)
+{
+	size_t room = m->blocks ? MIN(2 * m->blocks->room, (size_t)BLOCK_MAX) : BLOCK_MIN;
+	struct block *b = malloc(sizeof(*b) + room);
+
+	if (!b)
+		return false;
+	*b = (struct block){.next = m->blocks, .room = room};
+	m->blocks = b;
+	return true;
+}
+
+static void *item_room(struct map *m, size_t size)
+{
+	if (size > ITEM_POOLED_MAX) {
+		void *p = malloc(size);
+		m->large += p != NULL;
+		return p;
+	}
+	size = rounded(size);
+	struct spare **s = &m->spare[size / ITEM_ALIGN];
+	if (*s) {
+		void *p = *s;
+		*s = (*s)->next;
+		return p;
+	}
+	if ((!m->blocks || m->blocks->room - m->blocks->used < size) && !block_add(m))
+		return NULL;
+	void *p = m->blocks->b + m->blocks->used;
+	m->blocks->used += size;
+	return p;
+}
+
+static void item_free(struct map *m, struct item *i)
+{
+	size_t size = item_size(i);
+
+	if (size > ITEM_POOLED_MAX) {
+		m->large--;
+		free(i);
+		return;
+	}
+	struct spare **s = &m->spare[rounded(size) / ITEM_ALIGN], *p = (void *)i;
+	p->next = *s;
+	*s = p;
+}
+
+static void blocks_free(struct map *m)
+{
+	while (m->blocks) {
+		struct block *b = m->blocks;
+		m->blocks = b->next;
+		free(b);
+	}
 }
 
 struct map *map_new(void)
@@ -119,17 +204,18 @@ static struct leaf *leaf_of(const struct map *m, struct bytes key)
 	return at;
 }
 
-static void free_below(void *at, uint32_t height)
+static void free_below(struct map *m, void *at, uint32_t height)
 {
 	/* The depth is that of the tree, HEIGHT_MAX at most. */
 	if (height == 0) {
 		struct leaf *l = at;
-		for (uint32_t k = 0; k < l->count; k++)
-			free(l->at[k]);
+		for (uint32_t k = 0; m->large && k < l->count; k++)
+			if (item_size(l->at[k]) > ITEM_POOLED_MAX)
+				item_free(m, l->at[k]);
 	} else {
 		struct inner *n = at;
 		for (uint32_t k = 0; k < n->count; k++)
-			free_below(n->at[k], height - 1);
+			free_below(m, n->at[k], height - 1);
 		for (uint32_t k = 0; k + 1 < n->count; k++)
 			free(n->key[k]);
 	}
@@ -140,7 +226,8 @@ void map_free(struct map *m)
 {
 	if (!m)
 		return;
-	free_below(m->root, m->height);
+	free_below(m, m->root, m->height);
+	blocks_free(m);
 	free(m);
 }
 
@@ -275,9 +362,9 @@ static struct leaf *leaf_with_room(struct map *m, struct bytes key)
 	return at;
 }
 
-static struct item *item_new(struct bytes key, struct bytes value)
+static struct item *item_new(struct map *m, struct bytes key, struct bytes value)
 {
-	struct item *i = malloc(sizeof(*i) + key.len + value.len);
+	struct item *i = item_room(m, sizeof(*i) + key.len + value.len);
 
 	if (!i)
 		return NULL;
@@ -300,12 +387,12 @@ static enum err replace(struct map *m, struct item **at, struct bytes value)
 		old->value_len = (uint32_t)value.len;
 		return ERR_OK;
 	}
-	struct item *i = item_new(item_key(old), value);
+	struct item *i = item_new(m, item_key(old), value);
 	if (!i)
 		return fail(ERR_NOMEM);
 	m->bytes += item_size(i) - item_size(old);
 	*at = i;
-	free(old);
+	item_free(m, old);
 	return ERR_OK;
 }
 
@@ -318,13 +405,13 @@ enum err map_put(struct map *m, struct bytes key, struct bytes value)
 	assert(key.len <= UINT32_MAX / 4 && value.len <= UINT32_MAX / 4);
 	if (there)
 		return replace(m, &l->at[k], value);
-	struct item *i = item_new(key, value);
+	struct item *i = item_new(m, key, value);
 	if (!i)
 		return fail(ERR_NOMEM);
 	if (l->count == FANOUT) {
 		l = leaf_with_room(m, item_key(i));
 		if (!l) {
-			free(i);
+			item_free(m, i);
 			return fail(ERR_NOMEM);
 		}
 		k = leaf_find(l, item_key(i), &there);
@@ -386,7 +473,7 @@ bool map_del(struct map *m, struct bytes key)
 		return false;
 	m->bytes -= item_size(l->at[k]);
 	m->count--;
-	free(l->at[k]);
+	item_free(m, l->at[k]);
 	memmove(&l->at[k], &l->at[k + 1], (l->count - k - 1) * sizeof(l->at[0]));
 	l->count--;
 	if (l->count == 0 && m->height)
