@@ -264,8 +264,10 @@ static const struct act acts[] = {
 };
 /* In a tree with a union each of these also works out again what meets in it. */
 static const struct act united[] = {
-	{"mkdir elsewhere", make_dir_elsewhere}, {"create in a union", create_in_union},
-	{"mkdir in a union", make_dir_in_union}, {"unlink in a union", remove_in_union},
+	{"mkdir elsewhere", make_dir_elsewhere},
+	{"create in a union", create_in_union},
+	{"mkdir in a union", make_dir_in_union},
+	{"unlink in a union", remove_in_union},
 };
 
 static void compare(struct trial *small, struct trial *big, const struct act *act)
