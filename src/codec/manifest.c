@@ -216,6 +216,24 @@ bool manifest_equal(struct bytes a, struct bytes b)
 	return true;
 }
 
+void manifest_identity(struct wr *w, struct bytes encoded)
+{
+	struct manifest m;
+
+	if (manifest_decode(encoded, &m) || m.is_inline) {
+		wr_u32(w, (uint32_t)encoded.len);
+		wr_bytes(w, encoded);
+		return;
+	}
+	wr_u8(w, m.depth);
+	wr_u64(w, m.size);
+	for (uint32_t k = 0; k < m.count; k++) {
+		wr_u8(w, m.at[k].kind);
+		wr_u64(w, m.at[k].len);
+		wr_raw(w, m.at[k].id.b, HASH_LEN);
+	}
+}
+
 uint64_t manifest_size(struct bytes encoded)
 {
 	struct manifest m;

@@ -53,6 +53,9 @@ void manifest_encode(struct wr *w, const struct manifest *m);
 enum err manifest_decode(struct bytes from, struct manifest *ret) MUST_USE;
 /* Equal as contents: same size and same (length, id) lists.  Malformed input is never equal. */
 bool manifest_equal(struct bytes a, struct bytes b);
+/* Append what tells contents apart: size and (length, id) of each entry, not how they are sealed;
+ * of malformed input its bytes. */
+void manifest_identity(struct wr *w, struct bytes encoded);
 uint64_t manifest_size(struct bytes encoded); /* 0 if malformed */
 /* The manifest of len <= INLINE_BYTES_MAX bytes (0 too). */
 void manifest_inline(struct wr *w, struct bytes data);

@@ -84,6 +84,7 @@ static enum err inc_store(struct log *l, const struct log_inc *i)
 	wr_raw(&w, i->last.b, HASH_LEN);
 	wr_raw(&w, i->born.b, HASH_LEN);
 	vector_encode(&w, i->vec);
+	wr_u8(&w, i->borrowed);
 	wr_u8(&w, i->top == i->vec); /* as a rule */
 	if (i->top != i->vec)
 		vector_encode(&w, i->top);
@@ -163,6 +164,21 @@ static enum err inc_went_on(struct log *l, struct log_inc *i, const struct passe
 	return e ? e : note_held(l, p->in);
 }
 
+/* An applied bundle's dots; incarnations whose dots another's bundle carries are marked. */
+static enum err note_dots(struct log *l, const struct log_dots *d)
+{
+	enum err e = log_dots_note(l, TABLE_DOTS, d);
+
+	for (uint32_t k = 0; k < d->count && !e; k++) {
+		struct log_inc *i = d->at[k].inc == d->in.inc ? NULL : log_inc_of(l, d->at[k].inc);
+		if (!i || i->borrowed)
+			continue;
+		i->borrowed = true;
+		e = inc_store(l, i);
+	}
+	return e;
+}
+
 /* So much of it is applied: the next bundle, too. */
 static enum err inc_applied(struct log *l, struct log_inc *i)
 {
@@ -224,24 +240,6 @@ uint64_t log_waiting(const struct log *l)
 }
 
 /* ---- hooks of the view ---- */
-
-struct where log_where(void *arg, struct dot dot)
-{
-	struct log *l = arg;
-	struct step_key k;
-	struct bytes key, value;
-
-	step_key_init(&k, TABLE_OWN);
-	step_key_u64(&k, dot.inc);
-	step_key_u64(&k, dot.op);
-	if (kv_next_in(l->kv, step_key_view(&k), 9, false, &key, &value) == ERR_OK) {
-		struct rd r = rd_of(value);
-		uint64_t first = rd_u64(&r), inc = rd_u64(&r), seq = rd_u64(&r);
-		if (rd_done(&r) && first <= dot.op)
-			return (struct where){inc, seq};
-	}
-	return (struct where){l->current, 0};
-}
 
 /* Whether bundle a lies in the past of incarnation inc of the same device. */
 static bool descends(const struct log *l, uint64_t inc, struct where a)
@@ -358,37 +356,16 @@ uint64_t log_lacks(const struct log *l, const struct vector *peer)
 
 /* ---- own bundles ---- */
 
-/* One row for a run of consecutive operations. */
-static enum err own_run(struct log *l, struct dot first, uint64_t last, struct where in)
-{
-	struct step_key k;
-	uint8_t value[24];
-	struct wr w = {.at = value, .room = sizeof(value)};
-
-	step_key_init(&k, TABLE_OWN);
-	step_key_u64(&k, first.inc);
-	step_key_u64(&k, last);
-	wr_u64(&w, first.op);
-	wr_u64(&w, in.inc);
-	wr_u64(&w, in.seq);
-	return kv_put(l->kv, step_key_view(&k), wr_view(&w));
-}
-
 enum err log_own(struct log *l, const struct log_own *o)
 {
 	const struct where in = {o->head->inc, o->head->seq};
 	struct log_inc *i = log_inc_of(l, in.inc);
-	const struct dot *ops = o->ops;
 	enum err e = ERR_OK;
 
 	if (!i || in.seq != i->seq + 1)
 		return fail(ERR_DAMAGED);
-	for (uint32_t a = 0, b; a < o->count && !e; a = b) {
-		for (b = a + 1; b < o->count; b++)
-			if (ops[b].inc != ops[a].inc || ops[b].op != ops[b - 1].op + 1)
-				break;
-		e = own_run(l, ops[a], ops[b - 1].op, in);
-	}
+	const struct log_dots dots = {o->ops, o->count, in};
+	e = log_dots_note(l, TABLE_OWN, &dots);
 	uint64_t number = l->arrivals;
 	if (!e)
 		e = arrive(l, in, o->raw_at, o->raw_len);
@@ -399,8 +376,10 @@ enum err log_own(struct log *l, const struct log_own *o)
 	e = inc_went_on(l, i, &(struct passed){in, o->hash, o->vec});
 	if (e)
 		return e;
-	if (i->applied + 1 == in.seq && in.seq <= log_allowed(l, i))
-		return inc_applied(l, i);
+	if (i->applied + 1 == in.seq && in.seq <= log_allowed(l, i)) {
+		e = note_dots(l, &dots);
+		return e ? e : inc_applied(l, log_inc_of(l, in.inc));
+	}
 	l->stray |= !l->rebuilding;
 	return log_set_aside(l, &(struct log_unapplied){in, number, o->raw_len, o->vec});
 }
@@ -507,25 +486,45 @@ static enum err note_silent(struct log *l, const struct bundle *b)
 	return ERR_OK;
 }
 
+/* One record of another bundle than the one, or of the same, that its dot was applied from. */
+static enum err apply_record(struct log *l, struct bundle *b, struct record *r)
+{
+	struct where first;
+
+	if (!own_dot(l, b, r->dot))
+		return ERR_MALFORMED;
+	/* Our own, which is in the view already: now it is in a bundle, too. */
+	if (l->rules.pending && l->rules.pending(l->rules.arg, r->dot, r->in))
+		return log_dots_note(l, TABLE_OWN, &(struct log_dots){&r->dot, 1, r->in});
+	if (log_dots_suspect(l, r->dot, r->in.inc) && log_dots_find(l, r->dot, &first))
+		return log_dots_again(l, r->dot, r->in);
+	return view_apply(l->view, r);
+}
+
 static enum err apply_records(struct log *l, struct step *s, struct bundle *b,
 			      const struct vector *vec)
 {
+	struct dot *at = malloc(MAX(b->count, 1u) * sizeof(*at));
+	const struct log_dots dots = {at, b->count, {b->head.inc, b->head.seq}};
 	uint32_t bad = 0;
+	enum err e = at ? ERR_OK : fail(ERR_NOMEM);
 
-	for (uint32_t k = 0; k < b->count; k++) {
+	for (uint32_t k = 0; k < b->count && !e; k++) {
 		struct record *r = &b->records[k];
-		r->in = (struct where){b->head.inc, b->head.seq};
+		at[k] = r->dot;
+		r->in = dots.in;
 		r->vec = vec;
-		enum err e = own_dot(l, b, r->dot) ? view_apply(l->view, r) : ERR_MALFORMED;
-		if (e == ERR_MALFORMED)
-			bad++; /* the same on every member: skipped, the log goes on */
-		else if (e)
-			return e;
+		e = apply_record(l, b, r);
+		bad += e == ERR_MALFORMED; /* the same on every member: skipped, the log goes on */
+		e = e == ERR_MALFORMED ? ERR_OK : e;
 	}
-	if (bad && !s->replaying)
+	if (!e)
+		e = note_dots(l, &dots);
+	free(at);
+	if (!e && bad && !s->replaying)
 		step_report(s, true, "%u records of a bundle refer to what does not exist: skipped",
 			    bad);
-	return ERR_OK;
+	return e;
 }
 
 /* Whether a bundle that is held now is to be applied: its turn has come there, too, and nothing
@@ -734,6 +733,7 @@ static enum err load_inc(struct log *l, struct bytes key, struct bytes value)
 	rd_copy(&r, new.last.b, HASH_LEN);
 	rd_copy(&r, new.born.b, HASH_LEN);
 	enum err e = vector_decode(&r, &vec);
+	new.borrowed = !e &&rd_u8(&r);
 	if (!e && rd_u8(&r))
 		top = vector_ref(vec);
 	else if (!e)
@@ -782,5 +782,6 @@ enum err log_load(struct log *l, uint64_t current)
 		uint64_t number = rd_u64(&r);
 		l->arrivals = MAX(l->arrivals, number + 1);
 	}
+	log_dots_load(l);
 	return log_load_unapplied(l);
 }

@@ -18,6 +18,8 @@
  * incarnation, seq, journal offset and length of the raw bytes TABLE_HELD arrival number ->
  * incarnation, seq, vector: held and not applied TABLE_BUNDLE incarnation, seq -> arrival number
  *       TABLE_OWN own incarnation, last op of a run -> first op, bundle
+ *       TABLE_DOTS incarnation, last op of a run -> first op, bundle it was applied from
+ *       TABLE_AGAIN incarnation, op, incarnation, seq: a further bundle with the same record
  */
 #ifndef LOG_H
 #define LOG_H
@@ -42,6 +44,7 @@ struct log_inc {
 	struct hash born; /* the roster head that bundle 1 names */
 	const struct vector *vec; /* of bundle seq; owned by the log; NULL: empty */
 	const struct vector *top; /* all that its bundles had seen; likewise */
+	bool borrowed; /* bundles of other incarnations carry records with its dots */
 };
 /*
  * What the log asks of the roster and of the brake.  Accepted of an incarnation is: everything, if
@@ -54,6 +57,9 @@ struct log_rules {
 	uint64_t (*limit)(void *arg, const struct log_inc *i); /* UINT64_MAX: none */
 	uint64_t (*granted)(void *arg, uint64_t inc); /* 0: nothing */
 	uint64_t (*braked)(void *arg, const struct log_inc *i); /* as limit; nobody vouches */
+	/* A record of this device that is in no bundle yet turns out to travel in that one: true if
+	 * it was such a one. */
+	bool (*pending)(void *arg, struct dot dot, struct where in);
 	/* A bundle is about to be applied: shall it be held after all?  braked() says so from now
 	 * on. */
 	enum err (*look)(void *arg, struct step *s, const struct bundle *b, bool *hold);
@@ -117,6 +123,8 @@ bool log_accepts_own(struct log *l, struct dot dot);
 
 /* Hooks for the view (struct view_hooks). */
 struct where log_where(void *arg, struct dot dot);
+bool log_also(void *arg, struct dot dot, uint32_t k, struct where *ret);
+bool log_applied_dot(struct log *l, struct dot dot); /* from some bundle */
 bool log_line(void *arg, struct where a, struct where b);
 
 enum log_verdict { LOG_APPLIED = 1, LOG_WAITS, LOG_KNOWN, LOG_HELD };

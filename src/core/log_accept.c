@@ -304,7 +304,7 @@ enum err log_rebuild(struct log *l)
 	l->own_top = own_top;
 	l->current = 0;
 	l->arrivals = 1;
-	l->stray = false;
+	l->stray = l->again = false;
 	l->rebuilding = true;
 	l->targets = t;
 	l->targets_count = count;

@@ -32,6 +32,7 @@ struct log {
 	} replay; /* what the journal says of a bundle */
 	bool stray; /* records of a held own bundle are in the view though it is not applied */
 	bool limited; /* some incarnation has a limit, when it was last asked */
+	bool again; /* there are records that travelled twice */
 	bool rebuilding;
 	struct target *targets; /* ascending */
 	uint32_t targets_count;
@@ -39,6 +40,18 @@ struct log {
 
 /* log.c */
 struct log_inc *log_inc_of(const struct log *l, uint64_t inc); /* NULL: unknown */
+/* log_dots.c */
+struct log_dots { /* of one bundle's records, in its order */
+	const struct dot *at;
+	uint32_t count;
+	struct where in;
+};
+/* The bundle that the record was applied from. */
+bool log_dots_find(struct log *l, struct dot dot, struct where *ret);
+bool log_dots_suspect(const struct log *l, struct dot dot, uint64_t inc);
+enum err log_dots_note(struct log *l, enum table t, const struct log_dots *d) MUST_USE;
+enum err log_dots_again(struct log *l, struct dot dot, struct where in) MUST_USE;
+void log_dots_load(struct log *l);
 /* log_accept.c */
 void log_accept_fini(struct log *l);
 /* Note that a bundle is held and not applied: takes no reference it does not make.  ERR_FULL. */

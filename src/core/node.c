@@ -43,6 +43,13 @@ static struct where on_where(void *arg, struct dot dot)
 	return log_where(n->log, dot);
 }
 
+static bool on_also(void *arg, struct dot dot, uint32_t k, struct where *ret)
+{
+	struct node *n = arg;
+
+	return log_also(n->log, dot, k, ret);
+}
+
 static bool on_line(void *arg, struct where a, struct where b)
 {
 	struct node *n = arg;
@@ -114,7 +121,8 @@ void node_note_date(struct node *n)
 
 static bool build(struct node *n)
 {
-	const struct view_hooks view = {n, on_where, on_line, node_device, on_changed, on_now};
+	const struct view_hooks view = {n,          on_where, on_line, node_device,
+					on_changed, on_now,   on_also};
 	const struct outbox_hooks outbox = {n, on_unsealed};
 	const struct fetch_hooks fetch = {n, on_settled};
 

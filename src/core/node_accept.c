@@ -67,9 +67,19 @@ static enum err on_look(void *arg, struct step *s, const struct bundle *b, bool 
 	return e;
 }
 
+/* Where a restored device meets its own bundles: what it was to publish has been published. */
+static bool on_pending(void *arg, struct dot dot, struct where in)
+{
+	struct node *n = arg;
+
+	return log_is_own(n->log, in.inc, &n->config.device.pub) &&
+	       outbox_travelled(n->outbox, dot);
+}
+
 void node_accept_rules(struct node *n)
 {
-	log_set_rules(n->log, &(struct log_rules){n, on_limit, on_granted, on_braked, on_look});
+	log_set_rules(n->log,
+		      &(struct log_rules){n, on_limit, on_granted, on_braked, on_pending, on_look});
 }
 
 bool node_accept_held(struct node *n, const struct device_id *d)

@@ -279,6 +279,9 @@ enum err outbox_emit_at(struct outbox *o, struct step *s, const struct reserved 
 	size_t mark;
 
 	assert(!o->step);
+	if (log_applied_dot(o->log, at->dot))
+		return ERR_OK; /* it has come in a bundle of the life that our image was taken from
+				*/
 	r->dot = at->dot;
 	r->t = at->t;
 	r->wall_ms = at->wall_ms;
@@ -536,6 +539,16 @@ static enum err drop(struct outbox *o, const struct dot *ops, uint32_t count)
 	}
 	o->count = kept;
 	return !e && gone != count ? fail(ERR_DAMAGED) : e;
+}
+
+bool outbox_travelled(struct outbox *o, struct dot dot)
+{
+	for (uint32_t k = 0; k < o->count; k++) {
+		if (dot_compare(o->items[k].dot, dot) != 0 || o->items[k].taken)
+			continue;
+		return drop(o, &dot, 1) == ERR_OK;
+	}
+	return false;
 }
 
 /* The body of J_OWN: vector, count u32, dots, raw length u32, raw bytes. */

@@ -33,6 +33,9 @@ struct outbox *outbox_new(struct kv *kv, struct view *view, struct log *log,
 			  const struct outbox_hooks *hooks);
 void outbox_free(struct outbox *o); /* accepts NULL */
 enum err outbox_load(struct outbox *o) MUST_USE;
+/* A record of this device is in no bundle and turns out to have travelled in that one: it is
+ * dropped. False: there is none, or a bundle with it is being sealed. */
+bool outbox_travelled(struct outbox *o, struct dot dot);
 void outbox_reset(struct outbox *o); /* forget the items; their rows are gone; the clock stays */
 /* The clock: op the next record gets, t the last given out or seen.  Set after a start. */
 void outbox_clock(const struct outbox *o, uint64_t *op, uint64_t *t);

@@ -30,14 +30,35 @@ static struct where where_of(struct view *v, const struct origin *o)
  * record, over incarnations too.  Where a device's life has forked (a restored store), the other
  * branch's records are in no line with these, and the vector decides as for any other device.
  */
+static bool saw_as(struct view *v, const struct origin *r, const struct origin *s,
+		   const struct where at[2])
+{
+	if (v->hooks.line(v->hooks.arg, at[0], at[1]))
+		return r->t > s->t;
+	return at[1].seq && vector_get(rows_vector(v, r->vec), at[1].inc) >= at[1].seq;
+}
+
+static bool also(struct view *v, const struct origin *o, uint32_t k, struct where *ret)
+{
+	return v->hooks.also && v->hooks.also(v->hooks.arg, o->dot, k, ret);
+}
+
+/* Each may have travelled in several bundles: whoever had seen one of them has seen the record. */
 bool reg_saw(struct view *v, const struct origin *r, const struct origin *s)
 {
 	if (r->dot.inc == s->dot.inc)
 		return r->dot.op > s->dot.op;
-	struct where mine = where_of(v, r), in = where_of(v, s);
-	if (v->hooks.line(v->hooks.arg, mine, in))
-		return r->t > s->t;
-	return in.seq && vector_get(rows_vector(v, r->vec), in.inc) >= in.seq;
+	struct where at[2] = {where_of(v, r), {0, 0}};
+	uint32_t i = 0;
+	do {
+		uint32_t k = 0;
+		at[1] = where_of(v, s);
+		do {
+			if (saw_as(v, r, s, at))
+				return true;
+		} while (also(v, s, k++, &at[1]));
+	} while (also(v, r, i++, &at[0]));
+	return false;
 }
 
 bool reg_concurrent(struct view *v, const struct origin *r, const struct origin *s)

@@ -35,6 +35,9 @@ struct view_hooks {
 	/* Wall clock in ms at which records that come were learnt here, roughly; the same when they
 	 * are replayed.  It dates history, and nothing of what is shown.  NULL: always 0. */
 	int64_t (*now)(void *arg);
+	/* Further bundles in which the record of that dot travelled, too (a restored device makes
+	 * some again): the k-th, from 0.  May be NULL. */
+	bool (*also)(void *arg, struct dot dot, uint32_t k, struct where *ret);
 };
 
 enum shown_kind { SHOWN_ROOT = 1, SHOWN_DIR, SHOWN_LINK, SHOWN_COPY };

@@ -5,7 +5,7 @@
 
 /* The tables that are derived from records and bundles alone: they are deleted and made again when
  * what is accepted changes (core/node_accept). */
-#define TABLES_OF_VIEW "ILPDCVXvHOABlh"
+#define TABLES_OF_VIEW "ILPDCVXvHOABlhda"
 
 enum table {
 	/* reg and view */
@@ -28,6 +28,8 @@ enum table {
 	TABLE_BUNDLE = 'B', /* incarnation, sequence -> arrival number, hash */
 	TABLE_OWN = 'o', /* own incarnation, first op -> last op, bundle */
 	TABLE_HELD = 'h', /* arrival number -> incarnation, sequence, vector: not applied */
+	TABLE_DOTS = 'd', /* incarnation, last op of a run -> first op, bundle applied */
+	TABLE_AGAIN = 'a', /* incarnation, op, bundle: the same record, in another bundle */
 	TABLE_LOG = 'l', /* incarnation -> device, last vector, ... */
 	/* roster, node */
 	TABLE_ROSTER = 'R', /* number -> roster record */

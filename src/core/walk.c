@@ -8,6 +8,7 @@
  */
 #include "core/walk.h"
 #include "base/hash.h"
+#include "codec/manifest.h"
 #include "core/facts.h"
 #include "core/forget.h"
 #include <stdlib.h>
@@ -283,7 +284,7 @@ static void write_entry(struct view *v, struct wr *w, const struct shown *s)
 	wr_u32(w, a.uid);
 	wr_u32(w, a.gid);
 	wr_u32(w, a.rdev);
-	wr_text(w, a.content);
+	manifest_identity(w, a.content);
 	wr_text(w, a.target);
 	while (facts_xattr_next(v, s->id, after, &key) == ERR_OK) {
 		after.len = key.len;

@@ -60,7 +60,7 @@ static void on_changed(void *arg, const struct change *c)
 
 static void begin(struct held *h)
 {
-	const struct view_hooks hooks = {h, on_where, on_line, on_device, on_changed, NULL};
+	const struct view_hooks hooks = {h, on_where, on_line, on_device, on_changed, NULL, NULL};
 
 	h->view = view_new(h->kv, &hooks);
 	assert_non_null(h->view);

@@ -68,7 +68,7 @@ static bool on_unsealed(void *arg, struct inode_id i, uint64_t t)
 
 static void begin(struct held *h)
 {
-	const struct view_hooks view = {h, on_where, on_line, on_device, on_changed, NULL};
+	const struct view_hooks view = {h, on_where, on_line, on_device, on_changed, NULL, NULL};
 	const struct outbox_hooks hooks = {h, on_unsealed};
 
 	h->view = view_new(h->kv, &view);

@@ -47,7 +47,7 @@ static void on_changed(void *arg, const struct change *c)
 
 static void bench_init(struct bench *b)
 {
-	const struct view_hooks hooks = {b, on_where, on_line, on_device, on_changed, NULL};
+	const struct view_hooks hooks = {b, on_where, on_line, on_device, on_changed, NULL, NULL};
 	struct member_record m = {.kind = MEMBER_FOUND, .name = bytes_text("first")};
 	uint8_t seed[32] = {1};
 	struct wr found = {0};
