@@ -109,6 +109,8 @@ uint32_t log_incs(const struct log *l);
 const struct log_inc *log_inc_at(const struct log *l, uint32_t k);
 /* Whether what is applied is what is accepted; costs little while there are no limits. */
 bool log_settled(struct log *l);
+/* While replaying: the view lacks what it had; after the replay it must be made again. */
+void log_unsettle(struct log *l);
 /*
  * Begin to apply all again: what is accepted is fixed now, all else is forgotten but for what
  * waits and which bundles own operations travel in.  The owner has deleted the rows of

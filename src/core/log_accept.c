@@ -286,6 +286,11 @@ bool log_settled(struct log *l)
 	return true;
 }
 
+void log_unsettle(struct log *l)
+{
+	l->stray |= !l->rebuilding;
+}
+
 enum err log_rebuild(struct log *l)
 {
 	struct target *t = calloc(MAX(l->incs_count, 1u), sizeof(*t));

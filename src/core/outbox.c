@@ -34,7 +34,7 @@ struct outbox {
 	struct wr gathered; /* its records: others may write entries meanwhile */
 	uint32_t in_group;
 	uint64_t group;
-	bool stirred, busy;
+	bool stirred, busy, replaying;
 	uint64_t retry_usec; /* nothing is cut before; 0: at any time */
 	uint32_t news; /* stirs and items since the last look */
 	uint32_t reach; /* items the next look goes through */
@@ -209,8 +209,12 @@ static enum err put_out(struct outbox *o, struct record *r, uint64_t group)
 		e = view_apply(o->view, r);
 	/* Of an incarnation whose end is not accepted, what it refers to may be gone: it goes out
 	 * all the same, to be set aside by everybody. */
-	if (e && (e != ERR_MALFORMED || !log_own_limited(o->log)))
+	bool later = o->replaying && log_unapplied(o->log) > 0;
+	if (e && (e != ERR_MALFORMED || (!later && !log_own_limited(o->log))))
 		return e;
+	/* Or it was made when the tree had been made again, with what is set aside here still. */
+	if (e && later)
+		log_unsettle(o->log);
 	log_note_own(o->log, r->vec);
 	return item_of(o, r, group);
 }
@@ -309,6 +313,7 @@ enum err outbox_replay(struct outbox *o, struct bytes body)
 	struct record_arena *arena = record_arena_new();
 	if (!arena)
 		e = fail(ERR_NOMEM);
+	o->replaying = true;
 	for (uint32_t k = 0; k < count && !e; k++) {
 		struct record rec;
 		e = record_decode(&r, arena, &rec);
@@ -321,6 +326,7 @@ enum err outbox_replay(struct outbox *o, struct bytes body)
 		o->last_t = MAX(o->last_t, rec.t);
 		e = put_out(o, &rec, group);
 	}
+	o->replaying = false;
 	record_arena_free(arena);
 	vector_unref(vec);
 	return e == ERR_MALFORMED || (!e && !rd_done(&r)) ? fail(ERR_DAMAGED) : e;

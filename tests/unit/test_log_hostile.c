@@ -368,6 +368,67 @@ static void test_accepted_in_every_order(void **state)
 	}
 }
 
+/* The whole journal into a node on fresh rows, as after the loss of the index. */
+static void replayed_alike(struct world *w)
+{
+	struct node *was = w->node;
+	struct kv *kv = w->kv;
+	struct event start = {.kind = EV_START};
+	struct hash before, after;
+
+	assert_int_equal(view_digest(node_view(w->node), &before), ERR_OK);
+	w->kv = kv_new_map();
+	w->config.seed[0]++; /* as ever, fresh */
+	w->node = node_new(w->kv, &w->config);
+	for (uint32_t k = 0; k < w->frames_count; k++) {
+		size_t at = k ? w->frames[k - 1] : 0;
+		struct bytes payload = {w->journal.at + at, w->frames[k] - at};
+		assert_int_equal(node_replay(w->node, at, payload, open_again, w), ERR_OK);
+	}
+	assert_int_equal(step(w, &start), ERR_OK);
+	assert_int_equal(view_digest(node_view(w->node), &after), ERR_OK);
+	assert_memory_equal(before.b, after.b, HASH_LEN);
+	node_free(was);
+	kv_free_map(kv);
+}
+
+/* What is done after the tree was made again replays, also from the beginning of the journal. */
+static void test_replay_over_a_tree_made_again(void **state)
+{
+	struct world *w = world_new();
+	struct event ev = {.kind = EV_ADMIT};
+	struct event rm = {.kind = EV_RMDIR};
+	const struct inode_id dir = {w->who[B].inc, 1};
+	const struct place at = {INODE_ROOT, bytes_text("d")};
+	struct record r[2] = {{.kind = REC_INODE, .inode = dir, .dot = {dir.inc, 1}, .t = 10},
+			      {.kind = REC_LINK, .inode = dir, .dot = {dir.inc, 2}, .t = 11}};
+
+	(void)state;
+	r[0].ino = (struct rec_inode){
+		.type = TYPE_DIR, .born = {10, dir.inc}, .has_birth = true, .birth = at};
+	r[1].link = (struct rec_link){.name = {10, dir.inc, 0},
+				      .has_place = true,
+				      .has_prev = true,
+				      .place = at,
+				      .prev = at};
+	ev.member.what = MEMBER_REMOVE;
+	ev.member.subject = w->who[M].pair.pub;
+	assert_int_equal(step(w, &ev), ERR_OK);
+	assert_int_equal(say(w, M, &nothing), ERR_OK);
+	assert_int_equal(w->rebuilt, 0);
+	const struct vector *saw = vector_new(&(struct where){w->who[M].inc, 1}, 1);
+	assert_int_equal(say(w, B, &(struct forged){.delta = saw, .records = r, .count = 2}),
+			 ERR_OK);
+	assert_int_equal(w->rebuilt, 1);
+	rm.name.dir = INODE_ROOT;
+	rm.name.name = at.name;
+	assert_int_equal(step(w, &rm), ERR_OK);
+	replayed_alike(w);
+	assert_int_equal(applied(w, B), 1);
+	vector_unref(saw);
+	world_free(w);
+}
+
 /* A dot that claims another's incarnation: neither log stops, in whatever order they come. */
 static void test_claimed_incarnation(void **state)
 {
@@ -632,6 +693,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_removal_does_not_stop_others),
 		cmocka_unit_test(test_accepted_in_every_order),
+		cmocka_unit_test(test_replay_over_a_tree_made_again),
 		cmocka_unit_test(test_claimed_incarnation),
 		cmocka_unit_test(test_flood_of_incarnations),
 		cmocka_unit_test(test_clocks),
