@@ -491,7 +491,7 @@ static enum err apply_record(struct log *l, struct bundle *b, struct record *r)
 {
 	struct where first;
 
-	if (!own_dot(l, b, r->dot))
+	if (!own_dot(l, b, r->dot) || !log_dots_known(l, b, r))
 		return ERR_MALFORMED;
 	/* Our own, which is in the view already: now it is in a bundle, too. */
 	if (l->rules.pending && l->rules.pending(l->rules.arg, r->dot, r->in))

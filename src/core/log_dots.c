@@ -138,6 +138,49 @@ bool log_also(void *arg, struct dot dot, uint32_t k, struct where *ret)
 	}
 }
 
+/* ---- what a record refers to ---- */
+
+/*
+ * Whether an author who had applied vec can have known inode id.  One that is derived can be made
+ * by many; of those the view knows which it has.  What nobody applied here is the view's to judge.
+ */
+static bool knew(struct log *l, const struct bundle *b, const struct vector *vec,
+		 struct inode_id id)
+{
+	const struct log_inc *i = log_inc_of(l, id.inc);
+	const struct dot made = {id.inc, id.op};
+	struct where in;
+
+	if (!i || inode_derived(id) || memcmp(&i->device, &b->head.device, sizeof(i->device)) == 0)
+		return true;
+	if (!i->borrowed && vector_get(vec, id.inc) >= i->applied)
+		return true; /* as a rule: it had all that is known of that log */
+	bool found = log_dots_find(l, made, &in), seen = !found;
+	for (uint32_t k = 0; found && !seen; k++) {
+		seen = vector_get(vec, in.inc) >= in.seq;
+		found = log_also(l, made, k, &in);
+	}
+	return seen;
+}
+
+/*
+ * A liar may name what it has not seen.  Members who have it by chance would apply the record, and
+ * those who get it later would not: so nobody does.
+ */
+bool log_dots_known(struct log *l, const struct bundle *b, const struct record *r)
+{
+	const struct rec_inode *n = &r->ino;
+	const struct rec_link *k = &r->link;
+
+	if (r->kind == REC_INODE)
+		return (!n->has_birth || knew(l, b, r->vec, n->birth.parent)) &&
+		       (!n->has_origin || knew(l, b, r->vec, n->origin_inode));
+	if (!knew(l, b, r->vec, r->inode))
+		return false;
+	return r->kind != REC_LINK || ((!k->has_place || knew(l, b, r->vec, k->place.parent)) &&
+				       (!k->has_prev || knew(l, b, r->vec, k->prev.parent)));
+}
+
 void log_dots_load(struct log *l)
 {
 	static const uint8_t first[] = {TABLE_AGAIN};

@@ -51,6 +51,9 @@ bool log_dots_find(struct log *l, struct dot dot, struct where *ret);
 bool log_dots_suspect(const struct log *l, struct dot dot, uint64_t inc);
 enum err log_dots_note(struct log *l, enum table t, const struct log_dots *d) MUST_USE;
 enum err log_dots_again(struct log *l, struct dot dot, struct where in) MUST_USE;
+/* Whether the author of a bundle with that vector can have known of all that the record refers to.
+ */
+bool log_dots_known(struct log *l, const struct bundle *b, const struct record *r);
 void log_dots_load(struct log *l);
 /* log_accept.c */
 void log_accept_fini(struct log *l);
