@@ -48,6 +48,7 @@ enum event_kind {
 	EV_SETATTR, /* setattr; a size goes by EV_TRUNCATE */
 	EV_XATTR, /* xattr */
 	EV_RESOLVE, /* resolve */
+	EV_SETTLE, /* settle; ERR_AGAIN, with a base: the file is being written */
 	EV_RESTORE, /* restore.{dir, name, what} -> restore.inode; ERR_AGAIN: it is being written */
 	EV_OPEN, /* open.{inode, write, version} -> open.file */
 	EV_RELEASE, /* file.file: one EV_OPEN undone; the last writer's release cuts a version */
@@ -122,6 +123,7 @@ struct event {
 			struct bytes name, keep;
 			bool all;
 		} resolve;
+		struct settle settle;
 		struct {
 			struct inode_id dir;
 			struct bytes name;

@@ -381,3 +381,78 @@ enum err local_resolve(struct view *v, const struct emitter *e, struct inode_id 
 	}
 	return bad;
 }
+
+/* Whether the registers of a name say more than where it is shown. */
+static bool is_odd(struct op *op, const struct showing *s)
+{
+	auto_link l = {0};
+
+	if (s->s.suffixed || s->s.kept || s->s.kind != SHOWN_LINK)
+		return true;
+	if (!cells_link(op->v, s->s.id, s->s.n, &l))
+		return false;
+	int32_t k = reg_placed(&l);
+	return reg_asked_twice(&l) || (k >= 0 && l.heads[k].pinned);
+}
+
+/* What is shown at a place is written down as it is, as its author's wish. */
+static enum err settle_one(struct view *v, const struct emitter *e, struct inode_id dir,
+			   struct bytes name)
+{
+	struct op op = pin_begin(v, e);
+	auto_showing s = {0};
+	auto_parts parts = {0};
+	static const struct but none;
+
+	enum err bad = place_lookup(v, dir, name, &s);
+	if (bad)
+		return bad == ERR_NOENT ? ERR_OK : bad;
+	if (s.s.kind != SHOWN_DIR) {
+		if (is_odd(&op, &s))
+			pin_entry(&op, &s, &none, false, NULL);
+		return done(&op);
+	}
+	pin_skipped(&op);
+	if (pin_ok(&op))
+		(void)dirs_parts(v, s.s.id, &parts);
+	for (uint32_t k = 0; k < parts.count && pin_ok(&op); k++) {
+		auto_dir d = {0};
+		if (cells_dir(v, parts.at[k], &d) && !d.own)
+			pin_put_dir(&op, d.id, dirs_effective(&d), dirs_effective(&d));
+	}
+	return done(&op);
+}
+
+static bool settle_has(const struct settle *s, struct bytes name)
+{
+	for (uint32_t k = 0; k < s->count; k++)
+		if (bytes_equal(s->names[k], name))
+			return true;
+	return false;
+}
+
+enum err local_settle(struct view *v, const struct emitter *e, const struct settle *s)
+{
+	struct inode_id inode;
+	enum err bad = ERR_OK;
+
+	for (uint32_t k = 0; s->keep < 0 && k < s->count && !bad; k++)
+		bad = settle_one(v, e, s->dir, s->names[k]);
+	if (bad || s->keep < 0)
+		return bad;
+	const struct bytes keep = s->names[s->keep];
+	const struct bytes file = settle_has(s, s->file) ? s->file : keep;
+	if (s->base)
+		bad = local_restore(v, e, s->dir, keep, s->base, &inode);
+	if (!bad && !bytes_equal(keep, file))
+		bad = local_rename(v, e, &(struct place){s->dir, keep},
+				   &(struct place){s->dir, file}, 0);
+	for (uint32_t k = 0; k < s->count && !bad; k++) {
+		if (bytes_equal(s->names[k], keep) || bytes_equal(s->names[k], file))
+			continue;
+		bad = local_unlink(v, e, s->dir, s->names[k]);
+		if (bad == ERR_NOENT)
+			bad = ERR_OK;
+	}
+	return bad ? bad : settle_one(v, e, s->dir, file);
+}

@@ -53,5 +53,20 @@ enum err local_restore(struct view *v, const struct emitter *e, struct inode_id 
 /* End the conflict of the file at (dir, name): keep that of keep (a name in dir); all: keep all. */
 enum err local_resolve(struct view *v, const struct emitter *e, struct inode_id dir,
 		       struct bytes name, struct bytes keep, bool all) MUST_USE;
+/*
+ * The same for entries of dir that are listed as conflicts, whatever lists them.  keep: the one
+ * that stays, under the name file if that is one of them; -1: each stays as it is shown, and is
+ * listed no more.  base: contents that file gets instead of its own (keep is file then); or NULL.
+ * An entry that is gone by now is fine.
+ */
+struct settle {
+	struct inode_id dir;
+	struct bytes file;
+	const struct bytes *names;
+	uint32_t count;
+	int32_t keep;
+	const struct make *base;
+};
+enum err local_settle(struct view *v, const struct emitter *e, const struct settle *s) MUST_USE;
 
 #endif

@@ -120,3 +120,62 @@ size_t names_further(struct bytes name, struct inode_id id, uint32_t try, uint8_
 		number_add(text, &len, try, 1);
 	return suffixed(name, text, ret);
 }
+
+/* How many of the bytes at at, before end, are among set. */
+static size_t span(const uint8_t *at, const uint8_t *end, const char *set)
+{
+	size_t n = 0;
+
+	while (at + n < end && at[n] && strchr(set, at[n]))
+		n++;
+	return n;
+}
+
+/* Whether " YYYY-MM-DD HHMMSS)" ends at end; years may have more digits. */
+static bool dated(const uint8_t *at, const uint8_t *end)
+{
+	static const char like[] = "-dd-dd dddddd)";
+	const size_t len = sizeof(like) - 1;
+
+	if ((size_t)(end - at) < len + 5)
+		return false;
+	for (size_t k = 0; k < len; k++) {
+		const uint8_t c = end[(ptrdiff_t)k - (ptrdiff_t)len];
+		if (like[k] == 'd' ? c < '0' || c > '9' : c != (uint8_t)like[k])
+			return false;
+	}
+	const uint8_t *year = end - len;
+	while (year > at && year[-1] >= '0' && year[-1] <= '9')
+		year--;
+	return (size_t)(end - len - year) >= 4 && year > at && year[-1] == ' ';
+}
+
+bool names_original(struct bytes name, uint8_t ret[NAME_BYTES_MAX], size_t *len)
+{
+	static const char mark[] = " (conflict ";
+	const size_t mark_len = sizeof(mark) - 1;
+	const uint8_t *end = name.at + name.len;
+
+	for (size_t at = name.len; at > 0; at--) {
+		const uint8_t *m = name.at + at - 1, *in = m + mark_len;
+		if (at == 1 || (size_t)(end - m) < mark_len || memcmp(m, mark, mark_len) != 0)
+			continue;
+		const uint8_t *close = memchr(in, ')', (size_t)(end - in));
+		while (close && !dated(in, close + 1))
+			close = memchr(close + 1, ')', (size_t)(end - close - 1));
+		if (!close)
+			return false;
+		const uint8_t *rest = close + 1;
+		if (rest < end && *rest == ' ') { /* what names_further() added */
+			size_t hex = span(rest + 1, end, "0123456789abcdef");
+			rest += hex >= 4 ? 1 + hex : 0;
+		}
+		if (rest < end && (*rest != '.' || memchr(rest, ' ', (size_t)(end - rest))))
+			return false;
+		*len = (size_t)(m - name.at) + (size_t)(end - rest);
+		memcpy(ret, name.at, (size_t)(m - name.at));
+		memcpy(ret + (m - name.at), rest, (size_t)(end - rest));
+		return true;
+	}
+	return false;
+}

@@ -512,6 +512,7 @@ static enum err dispatch(struct node *n, struct event *ev)
 	case EV_SETATTR:
 	case EV_XATTR:
 	case EV_RESOLVE:
+	case EV_SETTLE:
 	case EV_RESTORE:
 		return node_local(n, ev);
 	case EV_WRITE:

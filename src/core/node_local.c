@@ -81,6 +81,8 @@ static enum err local(struct node *n, struct event *ev)
 	case EV_RESTORE:
 		return local_restore(n->view, &em, ev->restore.dir, ev->restore.name,
 				     &ev->restore.what, &ev->restore.inode);
+	case EV_SETTLE:
+		return local_settle(n->view, &em, &ev->settle);
 	case EV_RESOLVE:
 		return local_resolve(n->view, &em, ev->resolve.dir, ev->resolve.name,
 				     ev->resolve.keep, ev->resolve.all);
@@ -96,9 +98,14 @@ static enum err local(struct node *n, struct event *ev)
  */
 static bool is_written(struct node *n, const struct event *ev)
 {
+	struct place at = {ev->restore.dir, ev->restore.name};
 	struct shown s;
 
-	return view_lookup(n->view, ev->restore.dir, ev->restore.name, &s) == ERR_OK &&
+	if (ev->kind == EV_SETTLE && ev->settle.base)
+		at = (struct place){ev->settle.dir, ev->settle.names[ev->settle.keep]};
+	else if (ev->kind != EV_RESTORE)
+		return false;
+	return view_lookup(n->view, at.parent, at.name, &s) == ERR_OK &&
 	       content_is_written(n->content, s.id);
 }
 
@@ -124,7 +131,7 @@ enum err node_local(struct node *n, struct event *ev)
 {
 	if (!node_may_write(n))
 		return fail(ERR_ROFS);
-	if (ev->kind == EV_RESTORE && is_written(n, ev))
+	if (is_written(n, ev))
 		return ERR_AGAIN;
 	enum err e = before_loss(n, ev);
 	if (e)

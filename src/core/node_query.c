@@ -255,6 +255,7 @@ size_t node_room(const struct node *n, const struct event *ev)
 	case EV_WRITE:
 	case EV_TRUNCATE:
 	case EV_RESTORE:
+	case EV_SETTLE:
 		return ROOM_WRITE;
 	case EV_XATTR:
 		return ROOM_WRITE + ev->xattr.value.len;

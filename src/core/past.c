@@ -237,6 +237,8 @@ enum err past_stat(struct view *v, struct inode_id id, struct view_attr *ret)
 		return e;
 	if (!history_inode(v, id, i))
 		return absent(v);
+	struct walk w = history_versions(id, UINT64_MAX);
+	auto_past last = {0};
 	*ret = (struct view_attr){.id = id,
 				  .type = i->type,
 				  .mode = facts_mode(i),
@@ -246,7 +248,12 @@ enum err past_stat(struct view *v, struct inode_id id, struct view_attr *ret)
 				  .rdev = i->rdev,
 				  .mtime_ns = i->mtime_ns,
 				  .target = i->target};
-	return ERR_OK;
+	if (history_versions_next(v, &w, &last) && last.end == HISTORY_GONE) {
+		ret->version = last.h.o.dot;
+		if (stamp_compare(reg_stamp(&last.h.o), i->times_at) > 0)
+			ret->mtime_ns = last.h.mtime_ns;
+	}
+	return v->bad;
 }
 
 enum err past_xattr(struct view *v, struct inode_id id, struct bytes after, struct wr *key,

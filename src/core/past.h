@@ -44,7 +44,8 @@ enum err past_next(struct view *v, const struct past_dir *dir, struct bytes afte
 enum err past_ended(struct view *v, const struct past_dir *dir, struct bytes after,
 		    struct past_entry *ret) MUST_USE;
 
-/* Attributes of an inode that may be gone; target is borrowed, content is not told. */
+/* Attributes of an inode that may be gone; target is borrowed, content is not told.  mtime_ns goes
+ * with the version that is told. */
 enum err past_stat(struct view *v, struct inode_id id, struct view_attr *ret) MUST_USE;
 /* Its next xattr with a key > after; ERR_NODATA at the end. */
 enum err past_xattr(struct view *v, struct inode_id id, struct bytes after, struct wr *key,

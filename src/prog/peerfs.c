@@ -27,7 +27,7 @@ struct command {
 	enum exits (*run)(const struct command *c, char **args, int count);
 };
 struct options { /* given to the command at hand */
-	const char *name, *listen, *role, *expires, *at, *to;
+	const char *name, *listen, *role, *expires, *at, *to, *keep;
 	bool print, json, lazy;
 };
 static struct options given;
@@ -360,6 +360,24 @@ static enum exits run_conflicts(const struct command *cmd, char **args, int coun
 	return ask_and_show("conflicts", NULL, show_conflicts);
 }
 
+static enum exits run_resolve(const struct command *cmd, char **args, int count)
+{
+	char path[PATHS_MAX];
+	enum exits x = client_absolute(args[0], path);
+	json_t *what = json_object();
+
+	(void)count;
+	if (!given.keep) {
+		json_decref(what);
+		return usage(cmd);
+	}
+	(void)json_object_set_new(what, "keep", json_string(given.keep));
+	if (!x)
+		return ask_and_show("resolve", client_path(what, "path", path), show_resolved);
+	json_decref(what);
+	return x;
+}
+
 static void show_decided(const json_t *o)
 {
 	const json_t *name;
@@ -538,6 +556,10 @@ static const struct command commands[] = {
 	 run_accept},
 	{"reject", "DEVICE [NAME] [--json]",
 	 "Undo a mass change of DEVICE that is held, there and everywhere.", 1, 2, run_reject},
+	{"resolve", "PATH --keep mine|theirs|both|base|NAME [--json]",
+	 "End the conflict of PATH on every device: keep one of its files under its name, each\n"
+	 "as it is shown, or the contents that both sides had before.",
+	 1, 1, run_resolve},
 	{"versions", "PATH [--json]",
 	 "Contents that PATH had; of a folder: what was removed from it or moved away.", 1, 1,
 	 run_versions},
@@ -566,7 +588,7 @@ static const struct command *command_of(const char *name)
 static bool takes_bytes(const struct command *c)
 {
 	return c->run == run_status || c->run == run_umount || c->run == run_versions ||
-	       c->run == run_restore;
+	       c->run == run_restore || c->run == run_resolve;
 }
 
 static enum exits run_help(const struct command *cmd, char **args, int count)
@@ -590,17 +612,13 @@ static enum exits run_help(const struct command *cmd, char **args, int count)
 
 static bool parse(int argc, char **argv)
 {
-	static const struct option options[] = {{"name", required_argument, NULL, 'n'},
-						{"listen", required_argument, NULL, 'l'},
-						{"role", required_argument, NULL, 'r'},
-						{"at", required_argument, NULL, 'a'},
-						{"to", required_argument, NULL, 't'},
-						{"expires", required_argument, NULL, 'e'},
-						{"print", no_argument, NULL, 'p'},
-						{"json", no_argument, NULL, 'j'},
-						{"lazy", no_argument, NULL, 'z'},
-						{"help", no_argument, NULL, 'h'},
-						{NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+		{"name", required_argument, NULL, 'n'},    {"listen", required_argument, NULL, 'l'},
+		{"role", required_argument, NULL, 'r'},    {"at", required_argument, NULL, 'a'},
+		{"to", required_argument, NULL, 't'},      {"keep", required_argument, NULL, 'k'},
+		{"expires", required_argument, NULL, 'e'}, {"print", no_argument, NULL, 'p'},
+		{"json", no_argument, NULL, 'j'},          {"lazy", no_argument, NULL, 'z'},
+		{"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
 	int o;
 
 	while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -612,6 +630,8 @@ static bool parse(int argc, char **argv)
 			given.role = optarg;
 		else if (o == 'a')
 			given.at = optarg;
+		else if (o == 'k')
+			given.keep = optarg;
 		else if (o == 't')
 			given.to = optarg;
 		else if (o == 'e')

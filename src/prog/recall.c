@@ -547,7 +547,8 @@ enum exits recall_entry(struct daemon *d, const struct recall_page *p, json_t **
 		e = add_children(v, &c, p->after, o);
 	host_unlock(h);
 	if (!e) {
-		int64_t ns = c.entry.type == TYPE_FILE ? c.version.mtime_ns : a.mtime_ns;
+		bool last = dot_compare(a.version, c.version.dot) == 0;
+		int64_t ns = last ? a.mtime_ns : c.version.mtime_ns;
 
 		(void)json_object_set_new(o, "mtime_ns", json_integer(ns));
 		(void)json_object_set_new(o, "at", json_integer((json_int_t)c.at));

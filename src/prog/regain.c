@@ -90,7 +90,8 @@ static enum err describe(struct view *v, const struct past_entry *x, uint64_t at
 	else
 		manifest_inline(&t->content, (struct bytes){NULL, 0}); /* nothing was sealed */
 	t->what.content = wr_view(&t->content);
-	t->what.mtime_ns = version->mtime_ns;
+	t->what.mtime_ns =
+		dot_compare(a.version, version->dot) == 0 ? a.mtime_ns : version->mtime_ns;
 	past_version_fini(&then);
 	return t->content.bad ? fail(ERR_NOMEM) : ERR_OK;
 }

@@ -6,6 +6,7 @@
  * checked here; what is behind trusts it.
  */
 #include "prog/serve.h"
+#include "prog/contend.h"
 #include "prog/decide.h"
 #include "prog/regain.h"
 #include "prog/tell.h"
@@ -81,6 +82,16 @@ static enum exits on_status(struct asked *a)
 	return EXIT_DONE;
 }
 
+static enum exits on_resolve(struct asked *a)
+{
+	char room[PATHS_MAX];
+	const char *path = path_in(a, "path", room), *keep = text_in(a, "keep");
+
+	if (!path || !keep)
+		return lacking(a, !path ? "path" : "keep");
+	return contend_resolve(a->d, path, keep, &a->result, &a->say);
+}
+
 /* ---- history ---- */
 
 static enum exits on_versions(struct asked *a)
@@ -128,7 +139,7 @@ static enum exits on_peers(struct asked *a)
 
 static enum exits on_conflicts(struct asked *a)
 {
-	a->result = tell_conflicts(a->d);
+	a->result = contend_list(a->d);
 	return EXIT_DONE;
 }
 
@@ -228,7 +239,7 @@ static const struct {
 	{"folder", on_folder},       {"create", on_create},     {"invite", on_invite},
 	{"decide", on_decide},       {"join", on_join},         {"mount", on_mount},
 	{"stop", on_stop},           {"versions", on_versions}, {"past", on_past},
-	{"past_read", on_past_read}, {"restore", on_restore},
+	{"past_read", on_past_read}, {"restore", on_restore},   {"resolve", on_resolve},
 };
 
 json_t *serve_answer(void *arg, const char *method, json_t *parameters, int take_fd)

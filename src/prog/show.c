@@ -225,20 +225,53 @@ void show_peers(const json_t *o)
 		(void)puts("no folders yet");
 }
 
+static void show_writer(const char *what, const json_t *v)
+{
+	char when[TIME_TEXT];
+
+	time_text(number(v, "time_ms"), when);
+	(void)printf("    %s%s  ", what, when);
+	put(text(v, "device"));
+	(void)fputs(", ", stdout);
+	put_bytes(number(v, "size"));
+	if (text(v, "path")[0]) {
+		(void)fputs(", ", stdout);
+		put(text(v, "path"));
+	}
+	(void)putchar('\n');
+}
+
 void show_conflicts(const json_t *o)
 {
-	const json_t *c;
+	const json_t *c, *with, *base;
 	size_t i;
 
 	json_array_foreach(json_object_get(o, "conflicts"), i, c)
 	{
+		with = json_object_get(c, "with");
+		base = json_object_get(c, "base");
 		put(text(c, "folder"));
 		(void)fputs(": ", stdout);
 		put(text(c, "path"));
 		(void)printf(": %s\n", text(c, "what"));
+		if (text(c, "device")[0])
+			show_writer("this  ", c);
+		if (with)
+			show_writer("other ", with);
+		if (base)
+			show_writer("base  ", base);
 	}
 	if (i == 0)
 		(void)puts("no conflicts");
+	else
+		(void)puts("peerfs resolve PATH --keep mine|theirs|both|base|NAME ends one");
+}
+
+void show_resolved(const json_t *o)
+{
+	(void)fputs("resolved ", stdout);
+	put(text(o, "file"));
+	(void)putchar('\n');
 }
 
 static void show_version(const json_t *v)

@@ -10,6 +10,7 @@ void show_status(const json_t *o);
 void show_path(const json_t *o);
 void show_peers(const json_t *o);
 void show_conflicts(const json_t *o);
+void show_resolved(const json_t *o);
 void show_versions(const json_t *o);
 void show_restored(const char *path, const json_t *o);
 

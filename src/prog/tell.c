@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CONFLICTS_MAX 10000
 #define ASIDE_MAX 256 /* incarnations told */
 
 static json_t *hex(const uint8_t *at, size_t len)
@@ -250,65 +249,9 @@ json_t *tell_peers(struct daemon *d)
 	return json_pack("{s:o}", "peers", list);
 }
 
-/* ---- conflicts ---- */
+/* ---- one path ---- */
 
-struct found {
-	enum conflict_kind kind;
-	struct shown s;
-};
-struct finding {
-	struct found *at;
-	uint32_t count, room;
-	const struct shown *only; /* NULL: all */
-	bool only_seen;
-};
-
-static bool finding_add(void *arg, enum conflict_kind kind, const struct shown *s)
-{
-	struct finding *f = arg;
-
-	if (f->only) {
-		f->only_seen |=
-			inode_equal(s->file, f->only->file) || inode_equal(s->id, f->only->id);
-		return !f->only_seen;
-	}
-	if (f->count == f->room) {
-		uint32_t room = f->room ? f->room * 2 : 16;
-		struct found *grown =
-			room <= CONFLICTS_MAX * 2 ? realloc(f->at, room * sizeof(*grown)) : NULL;
-
-		if (!grown)
-			return false;
-		f->at = grown;
-		f->room = room;
-	}
-	f->at[f->count++] = (struct found){kind, *s};
-	return true;
-}
-
-static const char *conflict_text(enum conflict_kind kind)
-{
-	switch (kind) {
-	case CONFLICT_CONTENT:
-		return "edited twice";
-	case CONFLICT_NAME:
-		return "two files of one name";
-	case CONFLICT_KEPT:
-		return "removed here, edited there: kept";
-	case CONFLICT_RENAMED_TWICE:
-		return "renamed twice";
-	case CONFLICT_COPY:
-		return "conflict copy";
-	case CONFLICT_MOVE_SKIPPED:
-		return "a move that would make a loop";
-	case CONFLICT_SURVIVORS:
-		return "folder removed while it was filled";
-	}
-	return "conflict";
-}
-
-/* The path of a shown entry, from the folder's root; under the lock. */
-static void path_of(struct view *v, const struct shown *s, char *buf, size_t size)
+void tell_path_of(struct view *v, const struct shown *s, char *buf, size_t size)
 {
 	if (s->kind == SHOWN_ROOT || view_path(v, s->at, buf, size))
 		buf[0] = 0;
@@ -318,47 +261,6 @@ static void path_of(struct view *v, const struct shown *s, char *buf, size_t siz
 		buf[len++] = '/';
 	(void)snprintf(buf + len, size - len, "%.*s", (int)s->name_len, (const char *)s->name);
 }
-
-static enum err conflicts_of(struct folder *f, json_t *list)
-{
-	struct finding all = {0};
-	char *path = malloc(PATHS_MAX * 8);
-	enum err e = path ? ERR_OK : fail(ERR_NOMEM);
-
-	host_lock(f->host);
-	struct view *v = node_view(host_node(f->host));
-
-	if (!e)
-		e = view_conflicts(v, finding_add, &all);
-	for (uint32_t i = 0; !e && i < all.count; i++) {
-		json_t *o = json_object();
-
-		path_of(v, &all.at[i].s, path, PATHS_MAX * 8);
-		(void)json_object_set_new(o, "folder", tell_text(f->name));
-		(void)json_object_set_new(o, "path", tell_text(path));
-		(void)json_object_set_new(o, "what", json_string(conflict_text(all.at[i].kind)));
-		(void)json_array_append_new(list, o);
-	}
-	host_unlock(f->host);
-	free(all.at);
-	free(path);
-	return e;
-}
-
-json_t *tell_conflicts(struct daemon *d)
-{
-	json_t *list = json_array();
-	struct folder *f;
-
-	for (uint32_t i = 0; (f = loop_at(d->loop, i)); i++) {
-		if (conflicts_of(f, list))
-			report(REPORT_WARN, "%s: conflicts cannot be listed", f->name);
-		loop_put(d->loop, f);
-	}
-	return json_pack("{s:o}", "conflicts", list);
-}
-
-/* ---- one path ---- */
 
 struct folder *tell_folder_at(struct daemon *d, const char *path, const char **rest,
 			      struct folders_say *say)
@@ -381,8 +283,7 @@ struct folder *tell_folder_at(struct daemon *d, const char *path, const char **r
 	return NULL;
 }
 
-/* Under the lock: follow names from the root. */
-static enum err walk(struct view *v, const char *rest, struct shown *s)
+enum err tell_walk(struct view *v, const char *rest, struct shown *s)
 {
 	enum err e = ERR_OK;
 
@@ -405,6 +306,20 @@ static enum err walk(struct view *v, const char *rest, struct shown *s)
 	return e;
 }
 
+struct looking { /* for one entry among the conflicts */
+	const struct shown *only;
+	bool seen;
+};
+
+static bool look(void *arg, enum conflict_kind kind, const struct shown *s)
+{
+	struct looking *l = arg;
+
+	(void)kind;
+	l->seen |= inode_equal(s->file, l->only->file) || inode_equal(s->id, l->only->id);
+	return !l->seen;
+}
+
 struct about {
 	struct shown s;
 	struct node_stat st;
@@ -412,7 +327,7 @@ struct about {
 	bool failed;
 	enum err failure;
 	int64_t failed_ms;
-	struct finding conflict;
+	struct looking conflict;
 };
 
 static enum err about(struct folder *f, const char *rest, struct about *a)
@@ -421,7 +336,7 @@ static enum err about(struct folder *f, const char *rest, struct about *a)
 
 	memset(a, 0, sizeof(*a));
 	host_lock(f->host);
-	enum err e = walk(node_view(n), rest, &a->s);
+	enum err e = tell_walk(node_view(n), rest, &a->s);
 
 	if (!e)
 		e = node_stat(n, a->s.id, 0, &a->st);
@@ -431,7 +346,7 @@ static enum err about(struct folder *f, const char *rest, struct about *a)
 	}
 	if (!e) {
 		a->conflict.only = &a->s;
-		e = view_conflicts(node_view(n), finding_add, &a->conflict);
+		e = view_conflicts(node_view(n), look, &a->conflict);
 	}
 	host_unlock(f->host);
 	return e;
@@ -470,7 +385,7 @@ enum exits tell_path(struct daemon *d, const char *path, json_t **ret, struct fo
 		(void)json_object_set_new(o, "state", json_string(state_of(&a)));
 		(void)json_object_set_new(o, "size", number(a.size));
 		(void)json_object_set_new(o, "local", number(a.local));
-		(void)json_object_set_new(o, "conflict", json_boolean(a.conflict.only_seen));
+		(void)json_object_set_new(o, "conflict", json_boolean(a.conflict.seen));
 		(void)json_object_set_new(o, "conflict_copy", json_boolean(a.s.kind == SHOWN_COPY));
 	}
 	if (!e && a.failed && a.local < a.size) { /* a later read found the rest */

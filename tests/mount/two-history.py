@@ -84,6 +84,7 @@ def removed(make):
     write(a.path("f"), data)
     os.chmod(a.path("f"), 0o640)
     os.setxattr(a.path("f"), "user.note", b"mine")
+    eventually(a.settled, what="a version")  # its time is set later
     os.utime(a.path("f"), ns=(1, 1700000000123456789))
     os.symlink("f", a.path("link"))
     same(a, b)

@@ -79,12 +79,71 @@ static void test_names_never_run_out(void **state)
 	}
 }
 
+static void expect_original(const char *name, const char *want)
+{
+	uint8_t buf[NAME_BYTES_MAX];
+	size_t len = 77;
+	bool is = names_original(bytes_text(name), buf, &len);
+
+	assert_int_equal(is, want != NULL);
+	if (want)
+		assert_true(bytes_equal((struct bytes){buf, len}, bytes_text(want)));
+	else
+		assert_int_equal(len, 77);
+}
+
+/* A copy's name tells what it is a copy of; what only looks a little like one tells nothing. */
+static void test_names_tell_the_original(void **state)
+{
+	(void)state;
+	static const char *const names[] = {
+		"report.odt", "a.tar.gz", "plain",   ".profile",
+		"v. 2",       "end.",     "a (b).c", "x (conflict x).y"};
+	uint8_t copy[NAME_BYTES_MAX], more[NAME_BYTES_MAX], back[NAME_BYTES_MAX];
+	size_t len;
+
+	for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+		const char *devices[] = {"dev", "my (old) box", "a)b 2026-01-01 000000"};
+		for (size_t d = 0; d < ARRAY_LEN(devices); d++) {
+			const struct bytes c = {copy,
+						names_conflict(bytes_text(names[k]),
+							       (UINT64_C(1795010636000) << 16) + k,
+							       devices[d], copy)};
+			assert_true(names_original(c, back, &len));
+			assert_true(bytes_equal((struct bytes){back, len}, bytes_text(names[k])));
+			for (uint32_t try = 0; try < 3; try++) {
+				const struct bytes m = {
+					more, names_further(c, (struct inode_id){1, k}, try, more)};
+				assert_true(names_original(m, back, &len));
+				assert_true(bytes_equal((struct bytes){back, len},
+							bytes_text(names[k])));
+			}
+		}
+	}
+	expect_original("f (conflict dev 10000-01-01 000000)", "f");
+	expect_original("f (conflict a 2026-01-01 000000) (conflict b 2026-01-01 000000).c",
+			"f (conflict a 2026-01-01 000000).c");
+	expect_original("", NULL);
+	expect_original("f", NULL);
+	expect_original(" (conflict dev 2026-01-01 000000)", NULL);
+	expect_original("f (conflict dev 2026-01-01 00000)", NULL);
+	expect_original("f (conflict dev 2026-01-01 000000", NULL);
+	expect_original("f (conflict dev 026-01-01 000000)", NULL);
+	expect_original("f (conflict dev 2026-1-01 000000)", NULL);
+	expect_original("f (conflict dev 2026-01-01 000000) and more", NULL);
+	expect_original("f (conflict dev 2026-01-01 000000) abc.d", NULL);
+	expect_original("f (conflict dev 2026-01-01 000000).a b", NULL);
+	expect_original("f (conflict ", NULL);
+	expect_original("f (conflict )", NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names_are_split_at_the_last_dot),
 		cmocka_unit_test(test_names_are_dated_in_utc),
 		cmocka_unit_test(test_names_are_shortened_in_their_stem),
+		cmocka_unit_test(test_names_tell_the_original),
 		cmocka_unit_test(test_names_never_run_out),
 	};
 

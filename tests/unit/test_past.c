@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* test_past.c - what stood where and when, which versions a name had, and what two had both seen */
+#include "core/history.h"
 #include "core/past.h"
-#include "core/view_impl.h"
+#include "core/reg.h"
 #include "viewfix.h"
 
 #define MS(ms) ((uint64_t)(ms) << 16)
@@ -257,6 +258,57 @@ static void test_restore_over(void **state)
 	fix_free(f);
 }
 
+/* A removed file whose registers are forgotten is told of as before. */
+static void test_past_of_forgotten(void **state)
+{
+	(void)state;
+	struct fix *f = fix_new();
+	const struct past_dir root = root_dir();
+	struct attr_value mode = {.field = ATTR_MODE, .mode = 0600};
+	struct attr_value times = {.field = ATTR_TIMES, .mtime_ns = 4711};
+	struct attr_value xattr = {.field = ATTR_XATTR,
+				   .xattr = {bytes_text("user.a"), bytes_text("1")}};
+	struct inode_id i = fix_make(f, TYPE_FILE, INODE_ROOT, "f", "one");
+	struct past_entry x;
+	struct view_attr a;
+	auto_inode row = {0};
+	auto_wr key = {0}, value = {0};
+
+	assert_int_equal(fix_content(f, i, "two"), ERR_OK);
+	assert_int_equal(local_set(f->v, &f->e, i, &mode), ERR_OK);
+	assert_int_equal(local_set(f->v, &f->e, i, &times), ERR_OK);
+	assert_int_equal(local_set(f->v, &f->e, i, &xattr), ERR_OK);
+	assert_int_equal(local_unlink(f->v, &f->e, INODE_ROOT, bytes_text("f")), ERR_OK);
+	for (int forgotten = 0; forgotten < 2; forgotten++) {
+		if (forgotten) {
+			assert_true(cells_inode(f->v, i, &row));
+			history_forget(f->v, &row);
+			struct rkey k = rows_key(TABLE_INODE), xk;
+			rows_key_inode(&k, i);
+			rows_del(f->v, &k);
+			xk = reg_xattr_key(i, bytes_text("user.a"));
+			rows_del(f->v, &xk);
+			rows_flush(f->v);
+		}
+		versions_are(f, "f",
+			     (const struct expected[]){
+				     {"two", PAST_REMOVED}, {"one", PAST_REPLACED}, {NULL, 0}});
+		assert_int_equal(past_lookup(f->v, &root, bytes_text("f"), PAST_NOW, &x), ERR_OK);
+		assert_true(x.ended && inode_equal(x.inode, i));
+		assert_int_equal(past_stat(f->v, i, &a), ERR_OK);
+		assert_int_equal(a.mode, 0600);
+		assert_int_equal(a.mtime_ns, 4711);
+		assert_int_equal(past_xattr(f->v, i, (struct bytes){NULL, 0}, &key, &value),
+				 ERR_OK);
+		assert_true(bytes_equal(wr_view(&value), bytes_text("1")));
+		assert_int_equal(past_xattr(f->v, i, bytes_text("user.a"), &key, &value),
+				 ERR_NODATA);
+	}
+	view_free(f->v); /* its checks want the rows that this test took away */
+	kv_free_map(f->kv);
+	free(f);
+}
+
 /* ---- bases ---- */
 
 /* Device 2's version of inode i over base, having seen vec. */
@@ -389,13 +441,147 @@ static void test_base_of_safe_saves(void **state)
 	fix_free(f);
 }
 
+/* ---- ending conflicts ---- */
+
+static bool count_conflict(void *arg, enum conflict_kind kind, const struct shown *s)
+{
+	(void)kind;
+	(void)s;
+	++*(uint32_t *)arg;
+	return true;
+}
+
+static uint32_t conflicts(struct fix *f)
+{
+	uint32_t n = 0;
+
+	assert_int_equal(view_conflicts(f->v, count_conflict, &n), ERR_OK);
+	return n;
+}
+
+static void see(struct fix *f, uint64_t inc, uint64_t seq)
+{
+	struct vector *seen = vector_with(f->vec, inc, seq);
+
+	vector_unref(f->vec);
+	f->vec = seen;
+}
+
+/* A file with a copy of device 2, and all of it seen here. */
+static struct inode_id edited_twice(struct fix *f, struct shown *copy)
+{
+	struct inode_id i = fix_make(f, TYPE_FILE, INODE_ROOT, "f", "mine");
+
+	foreign_edit(f, i, 1, NULL, NULL, "theirs");
+	see(f, 2, 1);
+	assert_int_equal(view_next(f->v, INODE_ROOT, bytes_text("f"), copy), ERR_OK);
+	assert_int_equal(copy->kind, SHOWN_COPY);
+	return i;
+}
+
+static enum err settle(struct fix *f, const char *file, const struct shown *s, int32_t keep)
+{
+	const struct bytes names[] = {bytes_text(file), {s->name, s->name_len}};
+	const struct settle what = {.dir = INODE_ROOT,
+				    .file = bytes_text(file),
+				    .names = names,
+				    .count = 2,
+				    .keep = keep};
+
+	return local_settle(f->v, &f->e, &what);
+}
+
+/* Keeping all changes nothing that is shown, be it a copy, a pinned one, or a file kept. */
+static void test_settle_keeps_what_is_shown(void **state)
+{
+	(void)state;
+	for (int how = 0; how < 4; how++) {
+		struct fix *f = fix_new();
+		struct hash before, after;
+		struct shown s;
+		struct inode_id i = edited_twice(f, &s);
+
+		if (how == 1) { /* the copy is pinned, when its file goes elsewhere */
+			move_name(f, INODE_ROOT, "f", "g");
+		} else if (how == 2) { /* the file is kept: removed by who had seen one version */
+			struct shown file;
+			assert_int_equal(view_lookup(f->v, INODE_ROOT, bytes_text("f"), &file),
+					 ERR_OK);
+			struct record r = {.kind = REC_LINK, .inode = i};
+			struct vector *all = vector_with(f->vec, 1, 1);
+			f->v->hooks.where = in_first;
+			r.link.name = file.n;
+			r.link.has_prev = true;
+			r.link.prev = in(INODE_ROOT, "f");
+			f->ops = 2000;
+			assert_int_equal(fix_content(f, i, "unseen"), ERR_OK);
+			assert_int_equal(fix_foreign(f, &r, 2, 2, f->t + 20, all), ERR_OK);
+			vector_unref(all);
+			see(f, 2, 2);
+		} else if (how == 3) { /* the name is nobody's any more */
+			assert_int_equal(local_unlink(f->v, &f->e, INODE_ROOT, bytes_text("f")),
+					 ERR_OK);
+		}
+		assert_true(conflicts(f) > 0);
+		assert_int_equal(view_digest(f->v, &before), ERR_OK);
+		assert_int_equal(settle(f, "f", &s, -1), ERR_OK);
+		assert_int_equal(view_digest(f->v, &after), ERR_OK);
+		assert_memory_equal(&before, &after, sizeof(before));
+		assert_int_equal(conflicts(f), 0);
+		uint64_t ops = f->ops;
+		assert_int_equal(settle(f, "f", &s, -1), ERR_OK);
+		assert_int_equal(f->ops, ops); /* it is settled: nothing to write down */
+		fix_free(f);
+	}
+}
+
+/* Keeping one leaves it alone under the name, whichever it is; entries that are gone are fine. */
+static void test_settle_keeps_one(void **state)
+{
+	(void)state;
+	for (int32_t keep = 0; keep < 2; keep++) {
+		struct fix *f = fix_new();
+		struct shown s, left;
+		struct view_attr a;
+		struct past_version v;
+
+		(void)edited_twice(f, &s);
+		assert_int_equal(settle(f, "f", &s, keep), ERR_OK);
+		assert_int_equal(conflicts(f), 0);
+		assert_int_equal(view_next(f->v, INODE_ROOT, (struct bytes){NULL, 0}, &left),
+				 ERR_OK);
+		assert_true(left.name_len == 1 && left.name[0] == 'f');
+		assert_int_equal(view_next(f->v, INODE_ROOT, bytes_text("f"), &left), ERR_NOENT);
+		assert_int_equal(view_lookup(f->v, INODE_ROOT, bytes_text("f"), &left), ERR_OK);
+		assert_int_equal(view_stat(f->v, left.id, &a), ERR_OK);
+		assert_int_equal(past_content(f->v, left.id, a.version, &v), ERR_OK);
+		assert_true(has_text(&v, keep ? "mine" : "theirs"));
+		past_version_fini(&v);
+		/* Both are remembered: the other one as what went. */
+		const struct past_dir root = root_dir();
+		struct past_versions l = {0};
+		assert_int_equal(past_versions(f->v, &root, bytes_text("f"), &l), ERR_OK);
+		assert_int_equal(l.count, 2);
+		past_versions_fini(&l);
+		assert_int_equal(settle(f, "f", &s, 0), ERR_OK);
+		fix_free(f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_past_lookup),   cmocka_unit_test(test_past_next),
-		cmocka_unit_test(test_past_versions), cmocka_unit_test(test_past_version_at),
-		cmocka_unit_test(test_restore_over),  cmocka_unit_test(test_base_of_edits),
-		cmocka_unit_test(test_base_none),     cmocka_unit_test(test_base_of_safe_saves),
+		cmocka_unit_test(test_past_lookup),
+		cmocka_unit_test(test_past_next),
+		cmocka_unit_test(test_past_versions),
+		cmocka_unit_test(test_past_version_at),
+		cmocka_unit_test(test_restore_over),
+		cmocka_unit_test(test_past_of_forgotten),
+		cmocka_unit_test(test_base_of_edits),
+		cmocka_unit_test(test_base_none),
+		cmocka_unit_test(test_base_of_safe_saves),
+		cmocka_unit_test(test_settle_keeps_what_is_shown),
+		cmocka_unit_test(test_settle_keeps_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
