@@ -20,6 +20,8 @@ struct item {
 	uint8_t type; /* enum inode_type */
 };
 struct listing {
+	struct mount *m;
+	struct listing *prev, *next; /* of the mount's, under its lock */
 	unsigned refs; /* atomic: the handle, and an answer that may yet be taken back */
 	bool taken;
 	struct inode_id parent;
@@ -28,13 +30,39 @@ struct listing {
 	struct wr text;
 };
 
+static void listing_free(struct listing *l)
+{
+	free(l->items);
+	wr_fini(&l->text);
+	free(l);
+}
+
 static void unref(struct listing *l)
 {
 	if (__atomic_sub_fetch(&l->refs, 1, __ATOMIC_ACQ_REL))
 		return;
-	free(l->items);
-	wr_fini(&l->text);
-	free(l);
+	(void)pthread_mutex_lock(&l->m->listings_lock);
+	*(l->prev ? &l->prev->next : &l->m->listings) = l->next;
+	if (l->next)
+		l->next->prev = l->prev;
+	(void)pthread_mutex_unlock(&l->m->listings_lock);
+	listing_free(l);
+}
+
+void listing_init(struct mount *m)
+{
+	(void)pthread_mutex_init(&m->listings_lock, NULL);
+}
+
+void listing_fini(struct mount *m)
+{
+	while (m->listings) {
+		struct listing *l = m->listings;
+
+		m->listings = l->next;
+		listing_free(l);
+	}
+	(void)pthread_mutex_destroy(&m->listings_lock);
 }
 
 static struct listing *listing_of(const struct fuse_file_info *fi)
@@ -107,6 +135,7 @@ static enum err take(struct mount *m, const struct knode *dir, struct listing *l
 
 void listing_open(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
 {
+	struct mount *m = fuse_req_userdata(req);
 	struct listing *l = calloc(1, sizeof(*l));
 	(void)nodeid;
 
@@ -114,7 +143,14 @@ void listing_open(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
 		answer_error(req, ERR_NOMEM);
 		return;
 	}
+	l->m = m;
 	l->refs = 1;
+	(void)pthread_mutex_lock(&m->listings_lock);
+	l->next = m->listings;
+	if (l->next)
+		l->next->prev = l;
+	m->listings = l;
+	(void)pthread_mutex_unlock(&m->listings_lock);
 	fi->fh = (uint64_t)(uintptr_t)l;
 	if (fuse_reply_open(req, fi))
 		unref(l);

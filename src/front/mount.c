@@ -168,6 +168,7 @@ static void mount_free(struct mount *m)
 		fuse_session_destroy(m->session);
 	parked_free(m->parked);
 	nodes_free(m->nodes);
+	listing_fini(m);
 	free(m->link);
 	free(m->dir);
 	free(m);
@@ -208,6 +209,7 @@ enum err mount_serve(struct host *h, int take_fd, const char *dir, const struct 
 	enum err e = m ? ERR_OK : fail(ERR_NOMEM);
 	if (!e) {
 		m->host = h;
+		listing_init(m);
 		m->preserve_owner = o->preserve_owner;
 		m->privileged = o->privileged;
 		m->uid = o->uid;

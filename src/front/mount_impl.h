@@ -10,8 +10,10 @@
 #define FUSE_USE_VERSION 314
 #include "front/notify.h"
 #include <fuse_lowlevel.h>
+#include <pthread.h>
 
 struct crew;
+struct listing;
 struct parked;
 struct mount {
 	struct host *host;
@@ -25,6 +27,8 @@ struct mount {
 	char *dir;
 	struct mount_session *link; /* mount.c: to the kernel, and who wants to hear of the end */
 	struct crew *crew;
+	pthread_mutex_t listings_lock;
+	struct listing *listings; /* directories that are open */
 };
 
 /* How long the kernel may believe what it is told: for ever, since it is told of each change. */
