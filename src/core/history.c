@@ -122,29 +122,42 @@ static void put_name(struct view *v, const struct history_name *h, uint64_t op)
 static bool stood(struct view *v, const struct rkey *k, struct history_name *h)
 {
 	auto_wr value = {0};
-	auto_dir d = {0};
 	struct bytes name;
 	struct rd r;
 
 	if (!rows_get(v, k, &value) || !rows_key_place(k, 1, &h->parent, &name, &r))
 		return false;
-	assert(name.len <= NAME_BYTES_MAX);
+	h->n = ids_rd_key_name(&r);
+	h->inode = ids_rd_key_inode(&r);
+	r = rd_of(wr_view(&value));
+	(void)rd_u8(&r);
+	h->type = rd_u8(&r);
+	h->from_t = rd_u64(&r);
 	h->name_len = (uint16_t)name.len;
 	memcpy(h->name, name.at, name.len);
-	if (k->b[0] == TABLE_PLACE) {
-		h->n = ids_rd_key_name(&r);
-		h->inode = ids_rd_key_inode(&r);
-		r = rd_of(wr_view(&value));
-		(void)rd_u8(&r);
-		h->type = rd_u8(&r);
-		h->from_t = rd_u64(&r);
-		return true;
-	}
-	h->inode = ids_rd_key_inode(&r);
-	h->type = TYPE_DIR;
-	if (!cells_dir(v, h->inode, &d))
+	return true;
+}
+
+/* The same of a directory: its own row tells whether it lived, and so had that one. */
+static bool dir_stood(struct view *v, const struct rkey *k, struct history_name *h)
+{
+	auto_dir d = {0};
+	struct bytes name;
+	struct rd r;
+
+	if (!rows_key_place(k, 1, &h->parent, &name, &r))
 		return false;
+	h->inode = ids_rd_key_inode(&r);
+	if (!cells_dir(v, h->inode, &d) || !d.live)
+		return false;
+	const struct place *at = &d.cands[d.level]; /* where it was effective, and nowhere else */
+	if (!inode_equal(at->parent, h->parent) || !bytes_equal(at->name, name))
+		return false;
+	h->n = (struct name_id){0, 0, 0};
+	h->type = TYPE_DIR;
 	h->from_t = d.at.t;
+	h->name_len = (uint16_t)name.len;
+	memcpy(h->name, name.at, name.len);
 	return true;
 }
 
@@ -154,18 +167,21 @@ void history_left(struct view *v, const struct record *r)
 
 	for (uint32_t n = 0; n < count && !v->bad; n++) {
 		const struct ws_row *row = &v->ws[n];
-		struct history_name h = {.until = record_stamp(r), .since_ms = since(v, r)};
-		struct rkey k = {.len = row->key_len};
-		uint8_t table = v->ws_bytes.at[row->key_at];
+		const uint8_t table = v->ws_bytes.at[row->key_at];
+		struct history_name h;
+		struct rkey k;
 
 		if (!row->del || (table != TABLE_PLACE && table != TABLE_CHILD))
 			continue;
+		k.len = row->key_len;
 		memcpy(k.b, v->ws_bytes.at + row->key_at, row->key_len);
 		v->old = true;
-		bool left = stood(v, &k, &h);
+		bool left = table == TABLE_PLACE ? stood(v, &k, &h) : dir_stood(v, &k, &h);
 		v->old = false;
 		if (!left)
 			continue;
+		h.until = record_stamp(r);
+		h.since_ms = since(v, r);
 		h.moved =
 			r->kind == REC_LINK && r->link.has_place && inode_equal(r->inode, h.inode);
 		put_name(v, &h, r->dot.op);
