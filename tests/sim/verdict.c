@@ -6,6 +6,7 @@
  * writing when quiet.  "Not lost" is judged as the model's checker does, from the records seen:
  * a version is shown somewhere, or a later one or a removal had seen it.
  */
+#include "core/past.h"
 #include "oracle_impl.h"
 #include "tree.h"
 #include <stdlib.h>
@@ -258,6 +259,18 @@ static bool shown(struct world *w, const struct tree *t, const struct hash *sum)
 	return false;
 }
 
+/* Whether it can be had back: it is a head, or in history, which keeps all here. */
+static bool remembered(const struct simnode *n, const struct record *r)
+{
+	struct past_version v;
+
+	if (past_content(node_view(n->node), r->inode, r->dot, &v) != ERR_OK)
+		return false;
+	bool same = bytes_equal(past_bytes(&v), r->content.content);
+	past_version_fini(&v);
+	return same;
+}
+
 static void check_version(const struct simnode *n, const struct tree *t, const struct record *r)
 {
 	struct world *w = n->w;
@@ -267,7 +280,7 @@ static void check_version(const struct simnode *n, const struct tree *t, const s
 		world_fail(w, "a version has a content that nobody sealed");
 		return;
 	}
-	if (shown(w, t, &sum) || superseded_anywhere(n, r))
+	if (remembered(n, r) && (shown(w, t, &sum) || superseded_anywhere(n, r)))
 		return;
 	say_records(w, r->inode);
 	say_records(w, hash_copy_id(r->inode, r->dot));
@@ -276,7 +289,8 @@ static void check_version(const struct simnode *n, const struct tree *t, const s
 		   (unsigned long long)r->inode.inc, (unsigned long long)r->inode.op);
 }
 
-/* Each version in a bundle that a node holds is shown there, or was replaced by who had seen it. */
+/* Each version in a bundle that a node holds is shown there, or was replaced by who had seen it and
+ * is in history. */
 static void check_versions(const struct simnode *n, const struct tree *t)
 {
 	struct oracle *o = n->w->oracle;
