@@ -468,7 +468,8 @@ enum err node_begin(struct node *n)
 	if (n->started || !n->have_keys)
 		return ERR_OK;
 	n->started = true;
-	if (!log_current(n->log) || !n->clean_start)
+	n->unconfirmed = log_current(n->log) && n->clean_start;
+	if (!n->unconfirmed)
 		e = node_begin_incarnation(n);
 	node_accept_look(n);
 	return e ? e : content_start(n->content, &n->step);

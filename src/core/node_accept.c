@@ -11,6 +11,11 @@
  * still to publish goes out, for the others to set aside as well, and then, if it may write, it
  * begins a new one.
  *
+ * A store that was cleanly stopped may be an old image of itself: the life it was taken from has
+ * gone on, and another bundle under a number that was given already would be a fork.  So an
+ * incarnation is gone on with only when a member has told that it knows no more of it; who writes
+ * before it has met anybody begins a new one.
+ *
  * I1  while a rebuild is under way a row says so: rows that a crash leaves half made are not used
  */
 #include "core/node_impl.h"
@@ -246,6 +251,33 @@ uint32_t node_aside(struct node *n, struct node_aside *ret, uint32_t max)
 		ret[at].bytes += u->len;
 	}
 	return count;
+}
+
+/* ---- an own incarnation that others know more of ---- */
+
+enum err node_accept_told(struct node *n, const struct vector *theirs)
+{
+	const struct log_inc *i = log_find(n->log, log_current(n->log));
+
+	if (!i || !n->started)
+		return ERR_OK;
+	n->unconfirmed = false;
+	if (vector_get(theirs, i->inc) <= i->seq)
+		return ERR_OK;
+	step_report(
+		&n->step, true,
+		"this store is older than what other devices have of it: was it put back from a "
+		"backup?  It goes on from here as a new incarnation; what was changed since "
+		"comes back from the others");
+	return node_begin_incarnation(n);
+}
+
+enum err node_accept_write(struct node *n)
+{
+	if (!n->unconfirmed)
+		return ERR_OK;
+	n->unconfirmed = false;
+	return node_begin_incarnation(n);
 }
 
 /* ---- an own incarnation that is limited ---- */

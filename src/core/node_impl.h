@@ -36,6 +36,8 @@ struct node {
 	bool cut_all; /* EV_CUT was given: publish without waiting for acknowledgements */
 	bool unsettled; /* what is applied is not what is accepted */
 	bool own_limited; /* nothing more is accepted of the current incarnation */
+	bool unconfirmed; /* it was taken up after a clean stop, and no member has told yet that it
+			     knows no more of it than we do: nothing new may be written in it */
 	uint64_t clock_op, clock_t; /* while the view is made again */
 	struct inode_id sealing; /* of the EV_SEALED being stepped */
 	struct step step; /* of the running step */
@@ -70,6 +72,9 @@ void node_accept_rules(struct node *n);
 void node_accept_head(struct node *n, struct hash *ret); /* that bundles name now */
 bool node_accept_held(struct node *n, const struct device_id *d); /* the brake holds some of it */
 enum err node_accept_decided(struct node *n) MUST_USE; /* the roster has grown */
+enum err node_accept_told(struct node *n, const struct vector *theirs) MUST_USE; /* by a member */
+/* Before something is written: in an incarnation that is surely ours alone. */
+enum err node_accept_write(struct node *n) MUST_USE;
 void node_accept_look(struct node *n); /* the roster, or what is held, has changed */
 enum err node_accept_load(struct node *n) MUST_USE; /* ERR_DAMAGED: the rows are half made */
 enum err node_accept_go_on(struct node *n) MUST_USE; /* at the end of a step */

@@ -133,7 +133,9 @@ enum err node_local(struct node *n, struct event *ev)
 		return fail(ERR_ROFS);
 	if (is_written(n, ev))
 		return ERR_AGAIN;
-	enum err e = before_loss(n, ev);
+	enum err e = node_accept_write(n);
+	if (!e)
+		e = before_loss(n, ev);
 	if (e)
 		return e;
 	outbox_begin(n->outbox, &n->step);
@@ -165,6 +167,9 @@ enum err node_local_write(struct node *n, struct event *ev)
 {
 	if (!node_may_write(n))
 		return fail(ERR_ROFS);
+	enum err e = node_accept_write(n);
+	if (e)
+		return e;
 	return ev->kind == EV_WRITE ? content_write(n->content, &n->step, ev)
 				    : content_truncate(n->content, &n->step, ev);
 }

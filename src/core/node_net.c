@@ -269,6 +269,11 @@ static enum err on_vector(struct node *n, const struct event *ev)
 		return fail(ERR_MALFORMED);
 	}
 	outbox_stir(n->outbox);
+	enum err e = node_accept_told(n, ev->vector.take_applied);
+	if (e) {
+		vector_unref(ev->vector.take_applied);
+		return e;
+	}
 	return spread_vector(n->spread, &n->step, p, ev->vector.take_applied, &ev->vector.roster);
 }
 

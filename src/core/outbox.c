@@ -38,7 +38,7 @@ struct outbox {
 	uint64_t retry_usec; /* nothing is cut before; 0: at any time */
 	uint32_t news; /* stirs and items since the last look */
 	uint32_t reach; /* items the next look goes through */
-	uint64_t bundle_seq;
+	uint64_t bundle_seq, bundle_inc;
 	const struct vector *bundle_vec; /* of the bundle under way; owned */
 };
 
@@ -490,6 +490,7 @@ static enum err start_bundle(struct outbox *o, struct step *s, const struct outb
 	h->device = p->device;
 	h->nonce = i->nonce;
 	h->inc = i->inc;
+	o->bundle_inc = i->inc;
 	h->seq = o->bundle_seq = i->seq + 1;
 	if (i->seq)
 		h->prev = i->last;
@@ -608,6 +609,10 @@ enum err outbox_sealed(struct outbox *o, struct step *s, enum err err, struct by
 	assert(o->busy);
 	o->busy = false;
 	o->stirred = true;
+	if (!err && o->bundle_inc != log_current(o->log)) {
+		release(o); /* a new incarnation has begun: in a bundle of that */
+		return ERR_OK;
+	}
 	if (err) { /* as a rule the disk is full */
 		o->retry_usec = s->now + OUTBOX_RETRY_USEC;
 		release(o);

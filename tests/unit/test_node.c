@@ -576,10 +576,50 @@ static void test_a_restored_image_publishes_again(void **state)
 	}
 }
 
+/*
+ * The same with a store that had been stopped cleanly: what it writes before it has met anybody is
+ * in a new incarnation, and when it meets who knows more of it, it goes on in one.
+ */
+static void test_a_restored_clean_image(void **state)
+{
+	(void)state;
+	for (unsigned writes = 0; writes < 2; writes++) {
+		struct pair p;
+		pair_init(&p, ROLE_WRITER);
+		(void)pair_put(&p.a, "f", bytes_text("one"));
+		pair_run(&p);
+		pair_unlink(&p);
+		pair_stop(&p.a);
+		const struct side image = p.a;
+		pair_start(&p.a, true);
+		pair_link(&p);
+		pair_run(&p);
+		(void)pair_put(&p.a, "after", bytes_text("the image"));
+		pair_run(&p);
+		pair_unlink(&p);
+		pair_stop(&p.a);
+		p.a.journal.len = image.journal.len;
+		p.a.frames_count = image.frames_count;
+		p.a.packs.len = image.packs.len;
+		p.a.pieces_count = image.pieces_count;
+		pair_start(&p.a, true);
+		if (writes)
+			(void)pair_put(&p.a, "offline", bytes_text("before it met anybody"));
+		pair_link(&p);
+		pair_run(&p);
+		(void)pair_put(&p.a, "again", bytes_text("and on"));
+		pair_run(&p);
+		assert_int_equal(pair_entries(&p.a), 3 + writes);
+		pair_same(&p);
+		pair_fini(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_restored_image_publishes_again),
+		cmocka_unit_test(test_a_restored_clean_image),
 		cmocka_unit_test(test_what_one_does_the_other_shows),
 		cmocka_unit_test(test_a_name_waits_for_its_bytes),
 		cmocka_unit_test(test_records_of_a_file_keep_their_order),
