@@ -57,12 +57,13 @@ static void admit(struct world *w, struct simnode *by, enum item_kind kind)
 	struct simnode *of = &w->nodes[world_below(w, w->count)];
 	struct event ev = {.kind = EV_ADMIT};
 
-	if (!by->node || of->no == 0 || by == of)
-		return; /* the first one stays what it is */
+	if (!by->node || of->no == 0 || by == of || of->liar)
+		return; /* the first one stays what it is, and nobody trusts a liar more */
 	ev.member.what = what[kind - ITEM_ROLE];
 	ev.member.subject = of->config.device.pub;
 	ev.member.role = ROLE_READER + (enum role)world_below(w, 3);
 	enum err e = simnode_step(by, &ev);
+	of->limited |= e == ERR_OK;
 	world_say(w, "node %u makes node %u %s: %s", by->no, of->no,
 		  kind == ITEM_ROLE ? role_text(ev.member.role) : plan_kind_text(kind),
 		  err_text(e));

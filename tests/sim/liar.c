@@ -335,7 +335,7 @@ static uint8_t *make_bundle(struct simnode *n, bool advance, size_t *len)
 	h->epoch = keys.newest.epoch;
 	h->roster = world_chance(n->w, 3) ? l->first_roster : n->w->roster_head;
 	bool claim = (l->lies & LIE_VECTOR) && world_chance(n->w, 2);
-	h->delta = claim ? claims(n) : l->seq ? NULL : seen(n);
+	h->delta = claim ? claims(n) : seen(n);
 	if ((l->lies & LIE_RECORDS) && world_chance(n->w, 8)) {
 		uint8_t noise[64]; /* no records at all */
 		dice_bytes(&n->w->dice, noise, sizeof(noise));
@@ -400,7 +400,7 @@ void liar_acts(struct simnode *n)
 
 	if (!n->liar || !n->node || !node_is_member(n->node))
 		return;
-	if (oracle_any_record(n->w, n->no, &n->liar->others, &n->liar->inode) &&
+	if (oracle_any_record(n, &n->liar->others, &n->liar->inode) &&
 	    n->liar->first_roster.b[0] == 0)
 		n->liar->first_roster = n->w->roster_head;
 	for (size_t j = 0; j < ARRAY_LEN(acts); j++, k = (k + 1) % ARRAY_LEN(acts)) {

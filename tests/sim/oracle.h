@@ -10,6 +10,7 @@
 void oracle_init(struct world *w);
 void oracle_fini(struct world *w);
 void oracle_step(struct simnode *n);
+void oracle_changed(struct simnode *n, const struct change *c); /* the kernel is told so */
 
 /* Plaintext of a chunk or manifest node by its id, whoever sealed it. */
 void oracle_plain(struct world *w, enum seal_kind kind, const struct hash *id, struct bytes plain);
@@ -23,9 +24,10 @@ void oracle_closed(struct simnode *n, struct inode_id inode, struct bytes conten
 void oracle_removed(struct simnode *n);
 void oracle_bundle(struct simnode *n, struct bytes raw); /* an own one, before the node knows */
 uint32_t oracle_bundles(const struct world *w); /* that honest devices have made */
-/* A bundle that a liar made up.  Any record of others, for it to refer to; false: none yet. */
+/* A bundle that a liar made up.  Any record of others that it holds, for it to refer to, or also of
+ * those that it does not (forks): these have views differ, which is known.  False: none. */
 void oracle_lie(struct simnode *n, struct bytes raw);
-bool oracle_any_record(struct world *w, uint32_t but, struct dot *dot, struct inode_id *inode);
+bool oracle_any_record(const struct simnode *n, struct dot *dot, struct inode_id *inode);
 void oracle_synced(struct simnode *n);
 void oracle_power_cut(struct simnode *n); /* after its disk lost what it lost */
 void oracle_gone(struct simnode *n); /* it died before a step's journal was appended */
@@ -34,7 +36,8 @@ void oracle_image(struct simnode *n); /* an image of its disk is made */
 void oracle_restored(struct simnode *n); /* and has been put back */
 void oracle_audit(struct simnode *n); /* what is otherwise looked at now and then */
 void oracle_ends(struct simnode *n, bool clean);
-void oracle_started(struct simnode *n); /* after replay */
+/* After replay, and once it has started (last): what is accepted may have to be applied anew. */
+void oracle_started(struct simnode *n, bool last);
 void oracle_end(struct world *w); /* all has converged */
 
 #endif

@@ -280,6 +280,7 @@ void plan_draw(struct plan *p, const struct options *o)
 	draw_faults(&d);
 	p->count = draw_count(&d);
 	p->tiny = p->count > SIM_MESH_MAX || (o->small && chance(&d, 2));
+	p->tiny |= d.on[ITEM_EXPEL] || d.on[ITEM_RETIRE]; /* who goes takes contents along */
 	draw_nodes(&d);
 	draw_liars(&d);
 	draw_acts(&d);

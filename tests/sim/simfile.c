@@ -538,14 +538,18 @@ void simfile_read(struct simnode *n, const struct leaf *l, bool must)
 
 void simfile_read_all(struct world *w)
 {
+	bool must = !plan_lies(w->p) && !plan_has(w->p, ITEM_EXPEL, ITEM_RETIRE);
+
 	for (uint32_t k = 0; k < w->count && !w->failed; k++) {
 		struct tree t;
 		char why[256];
+		if (!world_counts(w, k))
+			continue;
 		if (!tree_list(w->nodes[k].node, &t, why, sizeof(why)))
 			world_fail(w, "node %u: %s", k, why);
 		for (uint32_t j = 0; j < t.count && !w->failed; j++)
 			if (t.at[j].s.type == TYPE_FILE)
-				simfile_read(&w->nodes[k], &t.at[j], !plan_lies(w->p));
+				simfile_read(&w->nodes[k], &t.at[j], must);
 		tree_fini(&t);
 	}
 }

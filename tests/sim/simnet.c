@@ -12,10 +12,14 @@
  * I2  a pair has a session that is up or one timer to connect it
  */
 #include "simnet.h"
+#include "core/spread.h"
 #include "liar.h"
 #include "siminbox.h"
 #include <stdlib.h>
 
+/* What one side may have on its way: bundles without an answer and roster; pieces asked for. */
+#define CONTROL_BYTES_MAX (SPREAD_WINDOW_BYTES + BUNDLE_BYTES_MAX + (1u << 20))
+#define BULK_BYTES_MAX (2 * NODE_FETCH_BYTES)
 #define CLOG (15 * SIM_SECOND) /* what stands still for so long is given up */
 #define LINGER (40 * SIM_SECOND) /* a side that hears nothing gives up, at the latest */
 
@@ -54,6 +58,7 @@ static void session_empty(struct session *s)
 			queued_free(q);
 		}
 		s->way[k].last = &s->way[k].first;
+		s->way[k].bytes = 0;
 	}
 }
 
@@ -246,6 +251,10 @@ static struct queued *enqueue(struct world *w, struct session *s, unsigned way, 
 	q->len = len;
 	*s->way[way].last = q;
 	s->way[way].last = &q->next;
+	s->way[way].bytes += len;
+	if (s->way[way].bytes > (way & 1 ? BULK_BYTES_MAX : CONTROL_BYTES_MAX) && !plan_lies(w->p))
+		world_fail(w, "nodes %u and %u: %zu bytes are on their way", s->node[0], s->node[1],
+			   s->way[way].bytes);
 	s->way[way].sent_at = MAX(s->way[way].sent_at, w->now);
 	if (w->p->bandwidth && !w->healed)
 		s->way[way].sent_at += len * SIM_SECOND / w->p->bandwidth;
@@ -315,6 +324,7 @@ static void on_deliver(struct world *w, const struct timer *t)
 	}
 	struct queued *q = s->way[t->b].first;
 	s->way[t->b].first = q->next;
+	s->way[t->b].bytes -= q->len;
 	if (!q->next)
 		s->way[t->b].last = &s->way[t->b].first;
 	if (q->bytes)

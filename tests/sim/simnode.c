@@ -154,8 +154,10 @@ static void carry(struct simnode *n, struct action *a)
 	case ACT_REPORT:
 		world_say(n->w, "node %u reports: %s", n->no, a->report.text);
 		break;
-	case ACT_JOINED:
 	case ACT_NOTIFY:
+		oracle_changed(n, &a->notify);
+		break;
+	case ACT_JOINED:
 	case ACT_NEW_DATA:
 	case ACT_KEEP:
 		break;
@@ -269,8 +271,9 @@ static void after(struct simnode *n)
 
 	oracle_step(n);
 	tick_later(n);
-	if (n->joining && node_is_member(n->node)) {
+	if (n->joining && !n->dying && node_is_member(n->node)) {
 		n->joining = false;
+		n->admitted = true;
 		world_say(w, "node %u is a member", n->no);
 	}
 }
@@ -398,7 +401,7 @@ void simnode_start(struct simnode *n)
 	n->tick_at = UINT64_MAX;
 	n->tick_rest = 0;
 	n->stopping = false;
-	n->joining = n->no > 0; /* until it shows that it is a member */
+	n->joining = n->no > 0 && !n->admitted; /* until it shows that it is a member */
 	dice_bytes(&n->w->dice, n->config.seed, sizeof(n->config.seed));
 	rows_begin(n, &journal, &piece);
 	n->node = node_new(n->kv, &n->config);
@@ -408,12 +411,14 @@ void simnode_start(struct simnode *n)
 		world_fail(n->w, "node %u: replay: %s", n->no, err_text(e));
 		return;
 	}
-	oracle_started(n);
+	oracle_started(n, false);
 	ev.start.clean = n->disk.clean;
 	n->disk.clean = false;
 	e = simnode_step(n, &ev);
 	if (e)
 		world_fail(n->w, "node %u: start: %s", n->no, err_text(e));
+	else if (!n->dying) /* the tree has been made again, if need be */
+		oracle_started(n, true);
 	world_say(n->w, "node %u is up", n->no);
 }
 

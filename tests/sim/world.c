@@ -250,6 +250,24 @@ static bool all_members(struct world *w)
 	return true;
 }
 
+bool world_counts(const struct world *w, uint32_t k)
+{
+	struct node *first = w->nodes[0].node;
+
+	return !w->nodes[k].liar &&
+	       (!first || node_role(first, &w->nodes[k].config.device.pub) != ROLE_NONE);
+}
+
+/* What is done waits until somebody listens. */
+static bool alone(const struct world *w)
+{
+	uint32_t others = 0;
+
+	for (uint32_t k = 1; k < w->count; k++)
+		others += world_counts(w, k);
+	return others == 0;
+}
+
 bool world_converged(struct world *w, char *why, size_t size)
 {
 	struct node_counts c;
@@ -257,7 +275,7 @@ bool world_converged(struct world *w, char *why, size_t size)
 	why[0] = '\0';
 	for (uint32_t k = 0; k < w->count; k++) {
 		struct simnode *n = &w->nodes[k];
-		if (n->liar)
+		if (!world_counts(w, k))
 			continue;
 		if (!n->node) {
 			snprintf(why, size, "node %u is down", k);
@@ -266,7 +284,7 @@ bool world_converged(struct world *w, char *why, size_t size)
 		node_counts(n->node, &c);
 		if (!node_is_member(n->node))
 			snprintf(why, size, "node %u is no member", k);
-		else if (!node_idle(n->node))
+		else if (!node_idle(n->node) && !alone(w))
 			snprintf(why, size, "node %u is not idle: %llu works, %llu records held", k,
 				 (unsigned long long)c.works, (unsigned long long)c.records_held);
 		else if (c.waiting_bundles && !plan_lies(w->p))

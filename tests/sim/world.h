@@ -72,6 +72,8 @@ struct simnode {
 	struct kv *kv;
 	struct node *node; /* NULL: down */
 	bool stopping, joining; /* joining: it asks to be let in when it meets node 0 */
+	bool admitted; /* it has been a member */
+	bool limited; /* an admin changed its role, or sent it away, at some time */
 	uint8_t secret[32];
 	enum role role; /* at first */
 	int64_t skew_ms;
@@ -117,6 +119,7 @@ struct session {
 	struct {
 		struct queued *first, **last;
 		uint64_t free_at, sent_at; /* of the last one: it arrives, it has left */
+		size_t bytes; /* on their way */
 	} way[4]; /* 2 * side that receives + bulk */
 };
 
@@ -161,6 +164,8 @@ struct timer *world_timer_of(struct simnode *n, enum timer_kind kind, uint64_t d
 uint64_t world_below(struct world *w, uint64_t bound);
 uint64_t world_about(struct world *w, uint64_t usec); /* a random time, usec on average */
 bool world_chance(struct world *w, uint32_t one_in); /* 0: never */
+/* A device whose word and view count: a member, by the first one's roster, and honest. */
+bool world_counts(const struct world *w, uint32_t k);
 bool world_converged(struct world *w, char *why, size_t size);
 
 #endif
