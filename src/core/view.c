@@ -263,6 +263,7 @@ enum err view_apply(struct view *v, const struct record *r)
 		return e;
 	}
 	notice_flush(v);
+	v->applied += v->bad ? 0 : 1;
 	return v->bad;
 }
 

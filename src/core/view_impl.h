@@ -176,6 +176,7 @@ struct view {
 	struct view_hooks hooks;
 	bool tell_before;
 	enum err bad;
+	uint64_t applied; /* records, since it was made */
 	/* write set */
 	bool old;
 	struct wr ws_bytes;

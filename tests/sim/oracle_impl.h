@@ -32,6 +32,8 @@ struct line {
 };
 struct oracle {
 	struct map *plain;
+	struct map *sums; /* manifest -> sum of its content */
+	struct map *names; /* sum of a sealed piece -> its name */
 	struct map *dots; /* dot -> hash of the record that travels under it */
 	struct seen *bundles;
 	uint32_t bundles_count, bundles_room;
@@ -43,7 +45,7 @@ struct oracle {
 	uint32_t lines_count, lines_room;
 };
 
-/* The hash of the bytes that a manifest stands for; false: nobody ever sealed such pieces. */
+/* The sum of the bytes that a manifest stands for; false: nobody ever sealed such pieces. */
 bool oracle_content_sum(struct world *w, struct bytes manifest, struct hash *ret);
 
 #endif

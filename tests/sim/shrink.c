@@ -56,10 +56,10 @@ static void trial(struct shrink *s, const struct plan *p, char ret[WHY_MAX])
 	fflush(NULL);
 	pid_t pid = fork();
 	if (pid == 0) {
-		uint64_t trace;
+		struct world_sum sum;
 		(void)alarm(TRIAL_SECONDS);
 		(void)close(STDERR_FILENO);
-		(void)world_run(p, false, &trace, *s->why);
+		(void)world_run(p, false, &sum, *s->why);
 		_exit(0);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid) {

@@ -14,21 +14,24 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define RUN_SECONDS 240 /* a seed that takes longer hangs */
 #define CHILD_RUNS 256 /* so many in a child: memory that leaks shows in the sanitizer's builds */
 
+struct shared { /* with the child */
+	uint64_t seed, done, bad;
+	uint64_t applied; /* records */
+};
 struct order {
 	struct options o;
+	struct shared *shared;
 	const char *script;
 	uint64_t runs;
 	unsigned seconds;
 	bool twice, here, shrink; /* here: no child, for a debugger */
-};
-struct shared { /* with the child */
-	uint64_t seed, done, bad;
 };
 
 static void plan_of(const struct order *r, uint64_t seed, struct plan *ret)
@@ -52,11 +55,14 @@ static void plan_of(const struct order *r, uint64_t seed, struct plan *ret)
 
 static int once(const struct order *r, uint64_t seed, uint64_t *trace)
 {
+	struct world_sum sum;
 	struct plan p;
 	char why[1024];
 
 	plan_of(r, seed, &p);
-	enum world_answer a = world_run(&p, r->o.verbose, trace, why);
+	enum world_answer a = world_run(&p, r->o.verbose, &sum, why);
+	r->shared->applied += sum.applied;
+	*trace = sum.trace;
 	if (r->o.verbose)
 		printf("trace %016llx\n", (unsigned long long)*trace);
 	plan_fini(&p);
@@ -233,6 +239,19 @@ static bool parse(int argc, char **argv, struct order *p)
 	return optind == argc;
 }
 
+/* Of one core, for a world has one thread; views and oracles, crashes and replays included. */
+static void tell_rate(const struct shared *s, int whose)
+{
+	struct rusage u;
+
+	if (getrusage(whose, &u))
+		return;
+	double took = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+		      (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	printf("%llu records applied in %.1f s of processor time, %.0f a second\n",
+	       (unsigned long long)s->applied, took, (double)s->applied / MAX(took, 0.001));
+}
+
 int main(int argc, char **argv)
 {
 	struct order r = {.runs = 1, .o.seed = 1};
@@ -246,11 +265,13 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	s->seed = r.o.seed;
+	r.shared = s;
 	if (!r.here)
 		children(&r, s);
 	for (; r.here && s->done < r.runs; s->done++, s->seed++)
 		s->bad += run_seed(&r, s->seed) ? 1 : 0;
 	printf("%llu of %llu seeds failed\n", (unsigned long long)s->bad,
 	       (unsigned long long)s->done);
+	tell_rate(s, r.here ? RUSAGE_SELF : RUSAGE_CHILDREN);
 	return s->bad ? 1 : 0;
 }

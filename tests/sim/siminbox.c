@@ -8,6 +8,7 @@
  */
 #include "siminbox.h"
 #include "liar.h"
+#include "oracle.h"
 #include "simnet.h"
 #include "simnode.h"
 #include "simpool.h"
@@ -50,7 +51,7 @@ static void on_data(struct simnode *n, uint64_t peer, struct bytes sealed)
 	struct event ev = {.kind = EV_PIECE, .peer = peer};
 	struct wr plain = {0};
 
-	hash_blake(sealed, &ev.piece.name);
+	oracle_name(n->w, sealed, &ev.piece.name);
 	if (!node_expects(n->node, peer, &ev.piece.name, &ev.piece.kind))
 		return; /* also what is rotten */
 	if (ev.piece.kind == SEAL_NODE) {

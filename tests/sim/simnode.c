@@ -10,6 +10,7 @@
  * nobody hears any more: no journal, no actions, nothing acknowledged (dying).
  */
 #include "simnode.h"
+#include "core/view_impl.h"
 #include "liar.h"
 #include "oracle.h"
 #include "simfile.h"
@@ -447,6 +448,14 @@ void simnode_stop(struct simnode *n)
 	(void)world_timer_of(n, TIMER_STOP, 10 * SIM_SECOND);
 }
 
+static void free_node(struct simnode *n)
+{
+	if (n->node)
+		n->w->applied += node_view(n->node)->applied;
+	node_free(n->node);
+	n->node = NULL;
+}
+
 void simnode_end(struct simnode *n, enum simnode_end how)
 {
 	static const char *const ways[] = {"is killed", "loses power", "stops"};
@@ -465,8 +474,7 @@ void simnode_end(struct simnode *n, enum simnode_end how)
 		oracle_power_cut(n);
 	}
 	oracle_cut_off(n);
-	node_free(n->node);
-	n->node = NULL;
+	free_node(n);
 	kv_free_map(n->kv);
 	n->kv = NULL;
 	n->life++;
@@ -559,7 +567,7 @@ void simnode_space(struct simnode *n)
 
 void simnode_free(struct simnode *n)
 {
-	node_free(n->node);
+	free_node(n);
 	kv_free_map(n->kv);
 	kv_free_map(n->snap.kv);
 	image_fini(&n->image);

@@ -77,7 +77,7 @@ static void store(struct job *j, enum seal_kind kind, struct bytes plain, struct
 	seal_piece(&sealed, &j->keys.newest, &j->n->config.folder, kind, 0, (uint32_t)plain.len,
 		   plain, nonce);
 	assert(!sealed.bad);
-	hash_blake(wr_view(&sealed), &e->name);
+	oracle_name(j->n->w, wr_view(&sealed), &e->name);
 	e->epoch = j->keys.newest.epoch;
 	e->stored = (uint32_t)sealed.len;
 	if (j->fresh_count == j->fresh_room) {
@@ -369,7 +369,7 @@ static enum err read_chunk(struct simnode *n, const struct piece *p, uint64_t le
 	if (p->addr > n->disk.packs.len || p->entry.stored > n->disk.packs.len - p->addr)
 		return ERR_DAMAGED;
 	struct bytes sealed = {n->disk.packs.at + p->addr, p->entry.stored};
-	hash_blake(sealed, &name);
+	oracle_name(n->w, sealed, &name);
 	enum err e = memcmp(&name, &p->entry.name, sizeof(name)) ? ERR_DAMAGED : ERR_OK;
 	if (!e)
 		e = open_piece(n, sealed, SEAL_CHUNK, &plain);

@@ -455,7 +455,8 @@ static void silence(struct world *w)
 		world_fail(w, "no longer converged: %s", why);
 }
 
-enum world_answer world_run(const struct plan *p, bool verbose, uint64_t *trace, char why[1024])
+enum world_answer world_run(const struct plan *p, bool verbose, struct world_sum *sum,
+			    char why[1024])
 {
 	struct world *w = calloc(1, sizeof(*w));
 
@@ -478,7 +479,7 @@ enum world_answer world_run(const struct plan *p, bool verbose, uint64_t *trace,
 	judge(w);
 	end(w);
 	enum world_answer a = w->failed ? WORLD_FAILED : WORLD_OK;
-	*trace = w->trace;
+	*sum = (struct world_sum){w->trace, w->applied};
 	memcpy(why, w->why, 1024);
 	free(w);
 	return a;

@@ -147,12 +147,18 @@ struct world {
 	struct hash roster_head; /* of the roster that the last bundle was made under */
 	uint64_t highest_t; /* of records in bundles */
 	struct oracle *oracle;
+	uint64_t applied; /* records, by nodes that are gone */
 	bool failed;
 	char why[1024];
 };
 
 enum world_answer { WORLD_OK, WORLD_FAILED };
-enum world_answer world_run(const struct plan *p, bool verbose, uint64_t *trace, char why[1024]);
+struct world_sum {
+	uint64_t trace;
+	uint64_t applied; /* records, by all views together */
+};
+enum world_answer world_run(const struct plan *p, bool verbose, struct world_sum *sum,
+			    char why[1024]);
 void world_fail(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void world_say(const struct world *w, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
