@@ -85,6 +85,7 @@ enum err content_work_map(struct content *c, uint64_t work, uint64_t off, uint64
 			  struct sink *sink) MUST_USE;
 uint64_t content_work_size(struct content *c, uint64_t work);
 struct inode_id content_work_inode(struct content *c, uint64_t work); /* {0, 0}: no such work */
+bool content_work_shown(struct content *c, uint64_t work); /* over the version that is shown */
 enum err content_work_reuse(struct content *c, uint64_t work, uint64_t off,
 			    struct entry *ret) MUST_USE;
 /* What to fetch ahead after a read of [off, off + len) of file; 0: nothing. */

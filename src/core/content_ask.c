@@ -169,6 +169,13 @@ struct inode_id content_work_inode(struct content *c, uint64_t work)
 	return f ? f->inode : (struct inode_id){0, 0};
 }
 
+bool content_work_shown(struct content *c, uint64_t work)
+{
+	struct file *f = content_file_of_work(c, work);
+
+	return f && !f->stale;
+}
+
 uint64_t content_work_size(struct content *c, uint64_t work)
 {
 	struct file *f = content_file_of_work(c, work);

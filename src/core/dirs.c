@@ -104,7 +104,7 @@ static void mark_union(struct view *v, const struct spot *s)
 	set_row(v, &k, count > 1);
 	v->dirs_touched = true;
 	rows_touch(v, s->parent, spot_name(s));
-	rows_news(v, CHANGE_ATTR, s->parent); /* its count of links */
+	rows_news(v, CHANGE_LINKS, s->parent);
 }
 
 static void count_child(struct view *v, struct inode_id parent, bool more)

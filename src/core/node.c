@@ -575,7 +575,7 @@ static bool knows_attr(const struct node *n, const struct event *ev, struct inod
 	case EV_SETATTR:
 		return inode_equal(i, ev->setattr.inode);
 	case EV_MAKE: /* it forgets a directory's attributes itself when it changes an entry */
-		return inode_equal(i, ev->make.dir);
+		return inode_equal(i, ev->make.dir) || inode_equal(i, ev->make.inode);
 	case EV_UNLINK:
 	case EV_RMDIR:
 		return inode_equal(i, ev->name.dir);
@@ -590,12 +590,22 @@ static bool knows_attr(const struct node *n, const struct event *ev, struct inod
 	}
 }
 
+/* What a program here wrote has become a version: its bytes are those that the kernel has seen. */
+static bool knows_data(struct node *n, const struct event *ev, struct inode_id i)
+{
+	struct view_attr a;
+
+	return ev->kind == EV_SEALED && n->sealing_shown && inode_equal(i, n->sealing) &&
+	       !view_stat(n->view, i, &a) &&
+	       log_is_own(n->log, a.version.inc, &n->config.device.pub);
+}
+
 static bool by_kernel(const struct node *n, const struct event *ev, const struct change *c)
 {
 	struct bytes name = {c->name, c->name_len};
 
 	if (c->kind != CHANGE_ENTRY)
-		return c->kind == CHANGE_ATTR && knows_attr(n, ev, c->inode);
+		return c->kind != CHANGE_DATA && knows_attr(n, ev, c->inode);
 	switch ((int)ev->kind) {
 	case EV_MAKE:
 		return inode_equal(c->inode, ev->make.dir) && bytes_equal(name, ev->make.name);
@@ -623,6 +633,8 @@ static enum err tell_kernel(struct node *n, const struct event *ev)
 		bool news = true;
 		if (c.kind == CHANGE_DATA)
 			e = content_changed(n->content, &n->step, c.inode, &news);
+		if (c.kind == CHANGE_DATA && news && !e)
+			news = !knows_data(n, ev, c.inode);
 		if (e || !news || by_kernel(n, ev, &c))
 			continue;
 		struct action *a = step_act(&n->step, ACT_NOTIFY);
@@ -676,8 +688,10 @@ enum err node_step(struct node *n, struct event *ev, struct actions *a)
 				.now = ev->now_usec,
 				.wall_ms = ev->wall_ms,
 				.journal_at = ev->journal_at};
-	if (ev->kind == EV_SEALED)
+	if (ev->kind == EV_SEALED) {
 		n->sealing = content_work_inode(n->content, ev->sealed.work);
+		n->sealing_shown = content_work_shown(n->content, ev->sealed.work);
+	}
 	enum err e = dispatch(n, ev);
 	enum err e2 = finish(n, ev);
 	return e ? e : e2;

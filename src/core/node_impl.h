@@ -40,6 +40,7 @@ struct node {
 			     knows no more of it than we do: nothing new may be written in it */
 	uint64_t clock_op, clock_t; /* while the view is made again */
 	struct inode_id sealing; /* of the EV_SEALED being stepped */
+	bool sealing_shown; /* what is sealed was written over the version that is shown */
 	struct step step; /* of the running step */
 	struct change *changes;
 	uint32_t changes_count, changes_room;

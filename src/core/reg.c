@@ -491,11 +491,11 @@ static bool attr_sound(const struct attr_value *a)
 		a->xattr.value.len <= XATTR_VALUE_MAX_BYTES);
 }
 
-static void tell_attr(struct view *v, const struct inode_row *i)
+static void tell_attr(struct view *v, const struct inode_row *i, enum change_kind kind)
 {
-	rows_news(v, CHANGE_ATTR, i->id);
+	rows_news(v, kind, i->id);
 	for (uint32_t k = 1; k < i->heads_count; k++) /* derived copies have its attributes */
-		rows_news(v, CHANGE_ATTR, hash_copy_id(i->id, i->heads[k].o.dot));
+		rows_news(v, kind, hash_copy_id(i->id, i->heads[k].o.dot));
 }
 
 enum err reg_apply_attr(struct view *v, const struct record *r, bool *done)
@@ -509,7 +509,7 @@ enum err reg_apply_attr(struct view *v, const struct record *r, bool *done)
 		return v->bad;
 	i.wall_ms = MAX(i.wall_ms, r->wall_ms);
 	cells_put_inode(v, &i);
-	tell_attr(v, &i);
+	tell_attr(v, &i, CHANGE_ATTR);
 	return v->bad;
 }
 
@@ -697,6 +697,6 @@ enum err reg_apply_link(struct view *v, const struct record *r, bool *done)
 	v->plain = left == 0 && h.has_place;
 	cells_put_link(v, &l);
 	if (i.type != TYPE_DIR)
-		tell_attr(v, &i); /* its count of links */
+		tell_attr(v, &i, CHANGE_LINKS);
 	return v->bad;
 }

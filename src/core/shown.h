@@ -7,13 +7,14 @@
 
 enum change_kind {
 	CHANGE_ENTRY = 1, /* what name shows in directory dir may have changed, or gone, or come */
-	CHANGE_ATTR = 2, /* attributes, link count or xattrs of inode */
+	CHANGE_ATTR = 2, /* attributes or xattrs of inode */
 	CHANGE_DATA = 3, /* the primary version of inode */
-	CHANGE_ALL = 4 /* anything: the tree was made again */
+	CHANGE_ALL = 4, /* anything: the tree was made again */
+	CHANGE_LINKS = 5 /* the links of inode: names of it, or directories in it, came or went */
 };
 struct change {
 	enum change_kind kind;
-	struct inode_id inode; /* ATTR, DATA; ENTRY: the shown (canonical) directory */
+	struct inode_id inode; /* ENTRY: the shown (canonical) directory */
 	uint8_t name_len; /* ENTRY */
 	uint8_t name[NAME_BYTES_MAX];
 	/* ENTRY, after view_tell_before(): what was shown there before; was_type 0: nothing. */

@@ -346,7 +346,8 @@ void watch(struct replica *r)
 		if (!was)
 			continue;
 		must(x->mode == was->mode || was_told(r, CHANGE_ATTR, x->id, NULL), "mode untold");
-		must(x->nlink == was->nlink || was_told(r, CHANGE_ATTR, x->id, NULL),
+		must(x->nlink == was->nlink || was_told(r, CHANGE_LINKS, x->id, NULL) ||
+			     was_told(r, CHANGE_ATTR, x->id, NULL),
 		     "nlink untold");
 		must(dot_compare(x->version, was->version) == 0 ||
 			     was_told(r, CHANGE_DATA, x->id, NULL),
