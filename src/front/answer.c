@@ -85,15 +85,18 @@ static void fill(const struct mount *m, const struct knode *k, const struct node
 enum err answer_stat(struct mount *m, struct knode *k, struct stat *ret)
 {
 	uint64_t file = nodes_file(m->nodes, k);
+	bool retired = nodes_is_retired(m->nodes, k);
 	struct node_stat s;
 
 	/* Nobody has the old version open any more: what remains of the node leads nowhere. */
-	if (!file && nodes_is_detached(m->nodes, k))
+	if (!file && nodes_is_detached(m->nodes, k) && !retired)
 		return fail(ERR_STALE);
 	enum err e = node_stat(host_node(m->host), k->inode, file, &s);
 	if (e)
 		return e == ERR_NOENT ? fail(ERR_STALE) : e;
 	fill(m, k, &s, ret);
+	if (retired)
+		ret->st_nlink = 0;
 	return ERR_OK;
 }
 

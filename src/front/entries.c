@@ -230,6 +230,19 @@ void entries_link(fuse_req_t req, fuse_ino_t nodeid, fuse_ino_t parent, const ch
 	answer_made(req, &made, false);
 }
 
+/* The kernel takes a directory that it removed or renamed over for dead, and never asks again. */
+static void bury(struct mount *m, struct inode_id inode)
+{
+	struct view_attr a;
+
+	host_lock(m->host);
+	bool file = !view_stat(node_view(host_node(m->host)), inode, &a) && a.type != TYPE_DIR;
+	bool due = !file && nodes_retire(m->nodes, inode);
+	host_unlock(m->host);
+	if (due)
+		notify_kick(m->notify);
+}
+
 static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, enum event_kind kind)
 {
 	struct mount *m = fuse_req_userdata(req);
@@ -255,6 +268,8 @@ static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, enu
 	e = step_in(m, dir, &ev, &own);
 	if (!e)
 		nodes_name_gone(m->nodes, parent, b);
+	if (!e && kind == EV_RMDIR && own.inodes_count == 2)
+		bury(m, own.inodes[1]);
 	answer_error(req, e);
 }
 
@@ -317,8 +332,9 @@ void entries_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_in
 				 .inodes = {from_dir->inode, to_dir->inode}};
 	if (nodes_name_inode(m->nodes, parent, from, &own.inodes[own.inodes_count]))
 		own.inodes_count++;
-	if (nodes_name_inode(m->nodes, new_parent, to, &own.inodes[own.inodes_count]))
-		own.inodes_count++;
+	struct inode_id *over = &own.inodes[own.inodes_count];
+	bool has_over = nodes_name_inode(m->nodes, new_parent, to, over);
+	own.inodes_count += has_over;
 	e = step_in(m, from_dir, &ev, &own);
 	if (e == ERR_NOENT || e == ERR_NOTDIR) {
 		host_lock(m->host);
@@ -331,6 +347,8 @@ void entries_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_in
 			notify_kick(m->notify);
 		settle_moved(m, from_dir, from);
 		settle_moved(m, to_dir, to);
+		if (has_over && !(flags & LOCAL_EXCHANGE))
+			bury(m, *over);
 	}
 	answer_error(req, e);
 }

@@ -395,6 +395,14 @@ bool nodes_is_detached(struct nodes *t, const struct knode *k)
 	return is;
 }
 
+bool nodes_is_retired(struct nodes *t, const struct knode *k)
+{
+	pthread_mutex_lock(&t->lock);
+	bool is = k->retired;
+	pthread_mutex_unlock(&t->lock);
+	return is;
+}
+
 enum err nodes_tell(struct nodes *t, uint64_t parent, struct bytes name, struct inode_id inode,
 		    struct knode **ret)
 {
@@ -419,6 +427,52 @@ enum err nodes_tell(struct nodes *t, uint64_t parent, struct bytes name, struct 
 	}
 	pthread_mutex_unlock(&t->lock);
 	return e;
+}
+
+uint64_t nodes_nodeid(struct nodes *t, struct inode_id inode)
+{
+	pthread_mutex_lock(&t->lock);
+	struct knode *k = find_inode(t, inode);
+	uint64_t nodeid = k ? k->nodeid : 0;
+	pthread_mutex_unlock(&t->lock);
+	return nodeid;
+}
+
+enum err nodes_tell_stub(struct nodes *t, uint64_t parent, struct bytes name, uint64_t *nodeid)
+{
+	pthread_mutex_lock(&t->lock);
+	struct knode *p = find_nodeid(t, parent);
+	struct knode *k = p ? calloc(1, sizeof(*k)) : NULL;
+	enum err e = k ? ERR_OK : fail(p ? ERR_NOMEM : ERR_STALE);
+	if (!e) {
+		k->nodeid = ++t->last;
+		k->detached = true;
+		t->detached++;
+		link_nodeid(t, k);
+		t->count.nodes++;
+		e = name_set(t, p, name, k);
+		if (e)
+			node_free(t, k);
+	}
+	if (!e) {
+		k->lookups = 1;
+		*nodeid = k->nodeid;
+		grow(t);
+	}
+	pthread_mutex_unlock(&t->lock);
+	return e;
+}
+
+bool nodes_retire(struct nodes *t, struct inode_id inode)
+{
+	pthread_mutex_lock(&t->lock);
+	struct knode *k = find_inode(t, inode);
+	if (k && k->nodeid != NODES_ROOT) {
+		detach(t, k);
+		k->retired = true;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return k != NULL;
 }
 
 void nodes_forget(struct nodes *t, uint64_t nodeid, uint64_t lookups)

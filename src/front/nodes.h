@@ -38,6 +38,7 @@ struct knode {
 	unsigned tries; /* to tell it: the kernel may not have the inode yet */
 	bool due;
 	bool detached; /* an old version: no lookup finds it */
+	bool retired; /* detached, as a directory that was removed here */
 	bool plain; /* known to have no setuid or setgid bit and no capability */
 	/* The kernel's pages are of version, and of what was written over it through this node. */
 	struct dot version;
@@ -71,6 +72,7 @@ uint64_t nodes_open_file(struct nodes *t, struct inode_id inode);
 /* The file number of a node's newest handle; 0: none is open. */
 uint64_t nodes_file(struct nodes *t, const struct knode *k);
 bool nodes_is_detached(struct nodes *t, const struct knode *k);
+bool nodes_is_retired(struct nodes *t, const struct knode *k);
 /*
  * The kernel is about to be told that name in parent is inode: find or make the attached node,
  * count a lookup, note the name.  Under the host's lock, so that what is noted is what was true.
@@ -116,6 +118,10 @@ void nodes_data_changed(struct nodes *t, struct inode_id inode); /* not by write
 /* If inode's node has file open: it no longer stands for the inode, and all its names are due. */
 bool nodes_detach(struct nodes *t, struct inode_id inode, uint64_t file);
 
+/* A directory was removed through this mount: the kernel takes it for dead for good, so its node
+ * stands for it no more, should it come back.  Whether anything is due then. */
+bool nodes_retire(struct nodes *t, struct inode_id inode);
+
 /* The kernel must forget inode's attributes, or what it has under a name: queued if the kernel
  * knows them at all.  Return whether anything was queued. */
 bool nodes_attr_due(struct nodes *t, struct inode_id inode);
@@ -129,6 +135,14 @@ bool nodes_take_due(struct nodes *t, struct nodes_due *ret);
 /* Whether the kernel has that name and it leads to another node than inode's; if so the name is
  * struck from the table.  inode {0, 0}: nothing is shown there. */
 bool nodes_name_wrong(struct nodes *t, uint64_t parent, struct bytes name, struct inode_id inode);
+
+/*
+ * For what the kernel is told although it is not so (poke.c).  nodeid: that of inode's attached
+ * node; 0: the kernel has none.  stub: name in parent leads to a node that stands for no inode.
+ */
+uint64_t nodes_nodeid(struct nodes *t, struct inode_id inode);
+enum err nodes_tell_stub(struct nodes *t, uint64_t parent, struct bytes name,
+			 uint64_t *nodeid) MUST_USE;
 
 struct nodes_counts {
 	uint64_t nodes, names, handles, due;

@@ -115,7 +115,7 @@ class Device:
         """A peerfs command; its output.  code: what it must exit with (None: whatever)."""
         environ = dict(os.environ, PEERFS_HOME=self.home)
         environ["LSAN_OPTIONS"] = "print_suppressions=0:suppressions=" + self.leaks
-        p = subprocess.run([PEERFS, *args], env=environ,
+        p = subprocess.run(self.command(PEERFS, *args), env=environ,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                            stdin=subprocess.DEVNULL, timeout=timeout, check=False)
         self.error = p.stderr
@@ -124,6 +124,10 @@ class Device:
             raise AssertionError(f"{self.name}: peerfs {' '.join(args)}: exit {p.returncode}, "
                                  f"not {code}: {p.stdout}{p.stderr}")
         return p.stdout
+
+    def command(self, *args):
+        """What is run for that; devices of other users put something before it."""
+        return list(args)
 
     def json(self, *args):
         return json.loads(self.run(*args, "--json"))
@@ -223,8 +227,8 @@ def run(*cases):
         top = tempfile.mkdtemp(prefix="peerfs-two-")
         made = []
 
-        def make(name, top=top, made=made):
-            made.append(Device(top, name))
+        def make(name, kind=Device, top=top, made=made):
+            made.append(kind(top, name))
             return made[-1]
 
         begun = time.monotonic()

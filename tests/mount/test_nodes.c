@@ -255,6 +255,60 @@ static void test_random(void **state)
 	nodes_free(t);
 }
 
+/* A name may lead the kernel to a node that is nobody's; it goes as it came, and is due to go. */
+static void test_stub(void **state)
+{
+	struct nodes *t = nodes_new();
+	struct inode_id has = ino(1);
+	struct nodes_due d;
+	uint64_t id;
+	(void)state;
+
+	struct knode *dir = tell(t, NODES_ROOT, "d", 2);
+	uint64_t dir_id = dir->nodeid;
+	tell(t, dir_id, "n", 3);
+	assert_int_equal(nodes_tell_stub(t, dir_id, bytes_text("n"), &id), ERR_OK);
+	nodes_check(t);
+	assert_true(nodes_is_detached(t, nodes_get(t, id)));
+	assert_true(nodes_name_inode(t, dir_id, bytes_text("n"), &has));
+	assert_true(inode_none(has));
+	assert_int_equal(nodes_nodeid(t, ino(0)), 0);
+	assert_true(nodes_name_wrong(t, dir_id, bytes_text("n"), ino(3)));
+	assert_false(nodes_name_inode(t, dir_id, bytes_text("n"), &has));
+	nodes_forget(t, id, 1);
+	assert_null(nodes_get(t, id));
+	nodes_check(t);
+	assert_int_equal(nodes_tell_stub(t, 999, bytes_text("n"), &id), ERR_STALE);
+	assert_false(nodes_take_due(t, &d));
+	nodes_free(t);
+}
+
+/* A directory removed here that comes back is another node, and what led to the old one is due. */
+static void test_retire(void **state)
+{
+	struct nodes *t = nodes_new();
+	struct nodes_due d;
+	(void)state;
+
+	struct knode *k = tell(t, NODES_ROOT, "d", 2);
+	uint64_t id = k->nodeid;
+	assert_int_equal(nodes_nodeid(t, ino(2)), id);
+	assert_true(nodes_retire(t, ino(2)));
+	nodes_check(t);
+	assert_true(nodes_is_retired(t, k) && nodes_is_detached(t, k));
+	assert_int_equal(nodes_nodeid(t, ino(2)), 0);
+	assert_false(nodes_retire(t, ino(2)));
+	assert_true(nodes_take_due(t, &d));
+	assert_true(d.is_name && d.nodeid == NODES_ROOT);
+	uint64_t again = tell(t, NODES_ROOT, "d", 2)->nodeid;
+	assert_true(again != id);
+	assert_false(nodes_is_retired(t, nodes_get(t, again)));
+	assert_true(nodes_retire(t, INODE_ROOT)); /* cannot go */
+	assert_int_equal(nodes_nodeid(t, INODE_ROOT), NODES_ROOT);
+	nodes_check(t);
+	nodes_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +320,8 @@ int main(void)
 		cmocka_unit_test(test_untold_name_is_due),
 		cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_stub),
+		cmocka_unit_test(test_retire),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

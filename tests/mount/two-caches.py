@@ -136,6 +136,33 @@ def unlinked_elsewhere(make):
         assert os.fstat(f.fileno()).st_nlink == 0
 
 
+def removed_and_back(make):
+    """A folder removed here, and kept for what another device made in it, can be worked in."""
+    a, b = pair(make)
+    for name in "d", "over", "by":
+        os.mkdir(a.path(name))
+        eventually(lambda n=name: os.path.isdir(b.path(n)), what=name)
+    same(a, b)
+    held = [os.open(b.path(n), os.O_RDONLY | os.O_DIRECTORY) for n in ("d", "over")]
+    a.stop()
+    os.rmdir(b.path("d"))
+    os.rename(b.path("by"), b.path("over"))
+    pid = b.pid()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        a.start()
+        write(a.path("d", "unseen"), b"1")
+        write(a.path("over", "unseen"), b"1")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    for name in "d", "over":
+        eventually(lambda n=name: read(b.path(n, "unseen")) == b"1", what=name + " back")
+        write(b.path(name, "new"), b"2")
+    same(a, b)
+    for fd in held:
+        os.close(fd)
+
+
 def waiting_reads_hold_up_nobody(make):
     """Hundreds of reads that wait for an absent peer: names and local files answer at once."""
     a, b = pair(make)
@@ -260,4 +287,4 @@ def hot_and_cold(make):
 
 if __name__ == "__main__":
     run(names_and_attributes, replaced_under_a_reader, old_handles, unlinked_elsewhere,
-        waiting_reads_hold_up_nobody, hot_and_cold)
+        removed_and_back, waiting_reads_hold_up_nobody, hot_and_cold)
