@@ -20,6 +20,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define BUSY_TRIES 10
+#define BUSY_PAUSE_NS 10000000
+
 struct text {
 	char *at;
 	size_t len;
@@ -282,23 +285,36 @@ static enum err run_fusermount(const char *dir, bool lazy, const struct text *t)
 		   dir, said);
 }
 
-enum err mount_detach(const char *dir, bool lazy, char *text, size_t text_len)
+static enum err detach(const char *dir, bool lazy, const struct text *t)
 {
-	const struct text t = {text, text_len};
 	struct statfs st;
 
 	/* root's umount2() would take away any file system */
 	if (statfs(dir, &st) == 0 && st.f_type != FUSE_SUPER_MAGIC)
-		return say(&t, ERR_INVAL, "nothing is mounted on %s", dir);
+		return say(t, ERR_INVAL, "nothing is mounted on %s", dir);
 	if (geteuid() != 0)
-		return run_fusermount(dir, lazy, &t);
+		return run_fusermount(dir, lazy, t);
 	if (umount2(dir, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
 		return ERR_OK;
 	if (errno == EBUSY)
-		return say(&t, ERR_BUSY, "%s is in use; close what is open there, or add --lazy",
+		return say(t, ERR_BUSY, "%s is in use; close what is open there, or add --lazy",
 			   dir);
 	if (errno == EINVAL)
-		return say(&t, ERR_INVAL, "nothing is mounted on %s", dir);
-	return say(&t, errno == ENOENT ? ERR_NOENT : ERR_PERM, "cannot unmount %s: %s", dir,
+		return say(t, ERR_INVAL, "nothing is mounted on %s", dir);
+	return say(t, errno == ENOENT ? ERR_NOENT : ERR_PERM, "cannot unmount %s: %s", dir,
 		   strerror(errno));
+}
+
+enum err mount_detach(const char *dir, bool lazy, char *text, size_t text_len)
+{
+	const struct timespec pause = {.tv_nsec = BUSY_PAUSE_NS};
+	const struct text t = {text, text_len};
+	enum err e = detach(dir, lazy, &t);
+
+	/* peerfs-poke is in there for a moment now and then */
+	for (int k = 0; k < BUSY_TRIES && e == ERR_BUSY; k++) {
+		(void)nanosleep(&pause, NULL);
+		e = detach(dir, lazy, &t);
+	}
+	return e;
 }

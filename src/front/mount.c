@@ -16,6 +16,8 @@
 #include "front/handles.h"
 #include "front/listing.h"
 #include "front/parked.h"
+#include "front/poke.h"
+#include "front/poked.h"
 #include "sys/report.h"
 #include <linux/fuse.h>
 #include <sys/uio.h>
@@ -85,21 +87,21 @@ static void init(void *arg, struct fuse_conn_info *conn)
 
 static const struct fuse_lowlevel_ops ops = {
 	.init = init,
-	.lookup = entries_lookup,
+	.lookup = poked_lookup,
 	.forget = entries_forget,
 	.forget_multi = entries_forget_multi,
 	.getattr = attrs_get,
-	.setattr = attrs_set,
+	.setattr = poked_setattr,
 	.readlink = entries_readlink,
-	.mknod = entries_mknod,
-	.mkdir = entries_mkdir,
-	.unlink = entries_unlink,
-	.rmdir = entries_rmdir,
-	.symlink = entries_symlink,
-	.rename = entries_rename,
-	.link = entries_link,
-	.open = handles_open,
-	.create = handles_create,
+	.mknod = poked_mknod,
+	.mkdir = poked_mkdir,
+	.unlink = poked_unlink,
+	.rmdir = poked_rmdir,
+	.symlink = poked_symlink,
+	.rename = poked_rename,
+	.link = poked_link,
+	.open = poked_open,
+	.create = poked_create,
 	.read = handles_read,
 	.write = handles_write,
 	.release = handles_release,
@@ -111,10 +113,10 @@ static const struct fuse_lowlevel_ops ops = {
 	.releasedir = listing_release,
 	.fsyncdir = listing_sync,
 	.statfs = attrs_statfs,
-	.setxattr = attrs_setxattr,
+	.setxattr = poked_setxattr,
 	.getxattr = attrs_getxattr,
 	.listxattr = attrs_listxattr,
-	.removexattr = attrs_removexattr,
+	.removexattr = poked_removexattr,
 	/* flush is not needed: nothing is kept back until close() */
 };
 
@@ -131,7 +133,16 @@ static void on_notify(void *arg, const struct change *c)
 {
 	struct mount *m = arg;
 
-	notify_change(m->notify, c);
+	if (notify_change(m->notify, c) && m->poke)
+		poke_change(m->poke, c);
+}
+
+static void on_notified(void *arg)
+{
+	struct mount *m = arg;
+
+	if (m->poke)
+		poke_kick(m->poke);
 }
 
 static void on_stale(void *arg, struct inode_id inode, uint64_t file)
@@ -162,6 +173,7 @@ static void on_ended(void *arg)
 
 static void mount_free(struct mount *m)
 {
+	poke_free(m->poke);
 	if (m->notify)
 		notify_free(m->notify);
 	if (m->session)
@@ -189,7 +201,7 @@ static enum err new_session(struct mount *m, int fd)
 	return n ? fail(n == -ENOMEM ? ERR_NOMEM : ERR_INVAL) : ERR_OK;
 }
 
-static enum err new_parts(struct mount *m)
+static enum err new_parts(struct mount *m, bool events)
 {
 	m->nodes = nodes_new();
 	if (!m->nodes)
@@ -197,6 +209,8 @@ static enum err new_parts(struct mount *m)
 	const struct notify_config c = {
 		.host = m->host, .nodes = m->nodes, .forget = forget, .arg = m};
 	enum err e = notify_new(&c, &m->notify);
+	if (!e && events)
+		e = poke_new(m, &m->poke);
 	return e ? e : parked_new(m, &m->parked);
 }
 
@@ -224,12 +238,14 @@ enum err mount_serve(struct host *h, int take_fd, const char *dir, const struct 
 		taken = !e;
 	}
 	if (!e)
-		e = new_parts(m);
+		e = new_parts(m, o->events);
 	if (!e) {
 		const struct host_front front = {.arg = m,
 						 .read_again = on_read_again,
 						 .notify = on_notify,
-						 .stale = on_stale};
+						 .notified = on_notified,
+						 .stale = on_stale,
+						 .tell_before = o->events};
 		const struct crew_config crew = {
 			.session = m->session, .ended = on_ended, .arg = m};
 		host_set_front(h, &front);
@@ -241,10 +257,12 @@ enum err mount_serve(struct host *h, int take_fd, const char *dir, const struct 
 		*ret = m;
 		return ERR_OK;
 	}
-	if (m && m->parked)
+	if (m && m->parked) {
 		mount_stop(m);
-	else if (m)
+	} else if (m) {
+		poke_stop(m->poke);
 		mount_free(m);
+	}
 	return e;
 }
 
@@ -264,6 +282,20 @@ void mount_counts(struct mount *m, struct mount_counts *ret)
 		.handles = c.handles,
 		.parked = parked_count(m->parked),
 	};
+	struct poke_counts p;
+	poke_counts(m->poke, &p);
+	ret->events = p.connected;
+	ret->events_told = p.told;
+	ret->events_missed = p.failed + p.dropped;
+}
+
+enum err mount_poke(struct mount *m, int take_fd, char nonce[MOUNT_NONCE_TEXT])
+{
+	static_assert(MOUNT_NONCE_TEXT == POKE_NONCE_TEXT, "one length");
+	if (m->poke)
+		return poke_connect(m->poke, take_fd, nonce);
+	(void)close(take_fd);
+	return fail(ERR_NOTSUP);
 }
 
 static void close_handle(void *arg, struct handle *h)
@@ -273,6 +305,7 @@ static void close_handle(void *arg, struct handle *h)
 
 void mount_stop(struct mount *m)
 {
+	poke_stop(m->poke);
 	crew_stop(m->crew);
 	parked_stop(m->parked);
 	host_set_front(m->host, NULL);

@@ -17,6 +17,7 @@ struct mount_options {
 	bool preserve_owner; /* owner = preserve */
 	uint32_t uid, gid; /* owner = mounter: whose everything is */
 	bool privileged; /* mounted by root: device nodes, trusted xattrs */
+	bool events; /* programs that watch hear of changes from elsewhere (mount_poke()) */
 };
 
 /*
@@ -47,8 +48,17 @@ const char *mount_dir(const struct mount *m);
 struct mount_counts {
 	uint64_t nodes, names, handles; /* that the kernel holds */
 	uint64_t parked; /* reads that wait for bytes */
+	bool events; /* there is a peerfs-poke, and it is recognised */
+	uint64_t events_told, events_missed;
 };
 void mount_counts(struct mount *m, struct mount_counts *ret);
+/*
+ * peerfs-poke's end of a SOCK_SEQPACKET socket that it made (taken, also on error): it is given
+ * orders (pokewire.h) once it has looked nonce up in the root of the mount.  ERR_NOTSUP: no events
+ * here; ERR_BUSY: there is one already; ERR_REFUSED: another user's.
+ */
+#define MOUNT_NONCE_TEXT 80
+enum err mount_poke(struct mount *m, int take_fd, char nonce[MOUNT_NONCE_TEXT]) MUST_USE;
 /* End the session (the kernel sees ENOTCONN unless unmounted before), join threads, free.  No
  * gone() after it.  Does not touch the mount point. */
 void mount_stop(struct mount *m);

@@ -15,11 +15,13 @@
 struct crew;
 struct listing;
 struct parked;
+struct poke;
 struct mount {
 	struct host *host;
 	struct nodes *nodes;
 	struct notify *notify;
 	struct parked *parked;
+	struct poke *poke; /* NULL: nobody is told of changes */
 	struct fuse_session *session;
 	bool preserve_owner, privileged;
 	uint32_t uid, gid;

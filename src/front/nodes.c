@@ -27,6 +27,7 @@ struct kname {
 	uint64_t parent; /* its node id; the parent may be forgotten already */
 	struct inode_id dir; /* the parent's inode when it was told */
 	bool due;
+	bool made_up; /* told without a lifetime: whoever comes by it asks again */
 	uint8_t len;
 	char b[];
 };
@@ -246,11 +247,12 @@ static void name_free(struct nodes *t, struct kname *n)
 
 /* (parent, name) leads to k from now on.  dir: the parent's inode. */
 static enum err name_set(struct nodes *t, const struct knode *parent, struct bytes name,
-			 struct knode *k)
+			 struct knode *k, bool made_up)
 {
 	struct kname *n = find_name(t, parent->nodeid, name);
 
 	if (n) {
+		n->made_up = made_up;
 		if (n->node != k) {
 			name_from_node(n);
 			name_to_node(n, k);
@@ -262,6 +264,7 @@ static enum err name_set(struct nodes *t, const struct knode *parent, struct byt
 		return fail(ERR_NOMEM);
 	n->parent = parent->nodeid;
 	n->dir = parent->inode;
+	n->made_up = made_up;
 	n->len = (uint8_t)name.len;
 	memcpy(n->b, name.at, name.len);
 	link_name(t, n);
@@ -403,20 +406,20 @@ bool nodes_is_retired(struct nodes *t, const struct knode *k)
 	return is;
 }
 
-enum err nodes_tell(struct nodes *t, uint64_t parent, struct bytes name, struct inode_id inode,
-		    struct knode **ret)
+static enum err tell(struct nodes *t, const struct nodes_place *at, struct inode_id inode,
+		     bool made_up, struct knode **ret)
 {
 	enum err e = ERR_OK;
 
 	pthread_mutex_lock(&t->lock);
-	struct knode *p = parent ? find_nodeid(t, parent) : NULL;
+	struct knode *p = at->parent ? find_nodeid(t, at->parent) : NULL;
 	struct knode *k = find_inode(t, inode);
 	if (!k)
 		k = node_add(t, inode);
 	if (!k)
 		e = fail(ERR_NOMEM);
 	if (!e && p)
-		e = name_set(t, p, name, k);
+		e = name_set(t, p, at->name, k, made_up);
 	if (e && k)
 		node_free_if_unused(t, k);
 	if (!e) {
@@ -427,6 +430,18 @@ enum err nodes_tell(struct nodes *t, uint64_t parent, struct bytes name, struct 
 	}
 	pthread_mutex_unlock(&t->lock);
 	return e;
+}
+
+enum err nodes_tell(struct nodes *t, uint64_t parent, struct bytes name, struct inode_id inode,
+		    struct knode **ret)
+{
+	return tell(t, &(struct nodes_place){parent, name}, inode, false, ret);
+}
+
+enum err nodes_tell_was(struct nodes *t, uint64_t parent, struct bytes name, struct inode_id inode,
+			struct knode **ret)
+{
+	return tell(t, &(struct nodes_place){parent, name}, inode, true, ret);
 }
 
 uint64_t nodes_nodeid(struct nodes *t, struct inode_id inode)
@@ -450,7 +465,7 @@ enum err nodes_tell_stub(struct nodes *t, uint64_t parent, struct bytes name, ui
 		t->detached++;
 		link_nodeid(t, k);
 		t->count.nodes++;
-		e = name_set(t, p, name, k);
+		e = name_set(t, p, name, k, true);
 		if (e)
 			node_free(t, k);
 	}
@@ -495,6 +510,7 @@ void nodes_untell(struct nodes *t, uint64_t parent, struct bytes name, uint64_t 
 	if (n && n->node == k) {
 		name_from_node(n);
 		name_to_node(n, &t->limbo);
+		n->made_up = false;
 		due_name(t, n);
 	}
 	assert(k && k->lookups > 0);
@@ -540,7 +556,7 @@ static void name_put(struct nodes *t, const struct nodes_place *at, struct knode
 
 	/* Without memory the name would be missing here, and the kernel keep it after a remote
 	 * change.  So the node is given up: whoever uses it next is sent to look it up anew. */
-	if (k && p && name_set(t, p, at->name, k))
+	if (k && p && name_set(t, p, at->name, k, false))
 		detach(t, k);
 	else if (k && p && k->detached)
 		due_name(t, find_name(t, at->parent, at->name));
@@ -739,7 +755,7 @@ bool nodes_name_wrong(struct nodes *t, uint64_t parent, struct bytes name, struc
 {
 	pthread_mutex_lock(&t->lock);
 	struct kname *n = find_name(t, parent, name);
-	bool wrong = n && (n->node->detached || !inode_equal(n->node->inode, inode));
+	bool wrong = n && !n->made_up && (n->node->detached || !inode_equal(n->node->inode, inode));
 	if (wrong)
 		name_free(t, n);
 	pthread_mutex_unlock(&t->lock);

@@ -137,10 +137,13 @@ bool nodes_take_due(struct nodes *t, struct nodes_due *ret);
 bool nodes_name_wrong(struct nodes *t, uint64_t parent, struct bytes name, struct inode_id inode);
 
 /*
- * For what the kernel is told although it is not so (poke.c).  nodeid: that of inode's attached
- * node; 0: the kernel has none.  stub: name in parent leads to a node that stands for no inode.
+ * For what the kernel is told although it is not so (poked.c), without a lifetime: so it need not
+ * be forgotten.  was: as nodes_tell().  stub: name in parent leads to a node that stands for no
+ * inode.  nodeid: that of inode's attached node; 0: the kernel has none.
  */
 uint64_t nodes_nodeid(struct nodes *t, struct inode_id inode);
+enum err nodes_tell_was(struct nodes *t, uint64_t parent, struct bytes name, struct inode_id inode,
+			struct knode **ret) MUST_USE;
 enum err nodes_tell_stub(struct nodes *t, uint64_t parent, struct bytes name,
 			 uint64_t *nodeid) MUST_USE;
 

@@ -70,24 +70,26 @@ void notify_kick(struct notify *n)
 	pthread_mutex_unlock(&n->lock);
 }
 
-void notify_change(struct notify *n, const struct change *c)
+bool notify_change(struct notify *n, const struct change *c)
 {
 	struct bytes name = {c->name, c->name_len};
-	bool due;
+	bool own_doing = c->kind == CHANGE_ENTRY ? own_name(c->inode, name) : own_inode(c->inode);
+	bool due = false;
 
 	if (c->kind == CHANGE_ALL) {
 		nodes_all_due(n->c.nodes);
 		notify_kick(n);
-		return;
+		return true;
 	}
 	if (c->kind == CHANGE_DATA)
 		nodes_data_changed(n->c.nodes, c->inode);
-	if (c->kind == CHANGE_ENTRY)
-		due = !own_name(c->inode, name) && nodes_name_due(n->c.nodes, c->inode, name);
-	else
-		due = !own_inode(c->inode) && nodes_attr_due(n->c.nodes, c->inode);
+	if (!own_doing && c->kind == CHANGE_ENTRY)
+		due = nodes_name_due(n->c.nodes, c->inode, name);
+	else if (!own_doing)
+		due = nodes_attr_due(n->c.nodes, c->inode);
 	if (due)
 		notify_kick(n);
+	return !own_doing;
 }
 
 void notify_stale(struct notify *n, struct inode_id inode, uint64_t file)
@@ -115,6 +117,18 @@ static void forget_name(struct notify *n, const struct nodes_due *d)
 	/* That the kernel has dropped the name meanwhile is no failure. */
 	if (wrong)
 		(void)n->c.forget(n->c.arg, d->nodeid, d->name, d->name_len);
+}
+
+void notify_name_now(struct notify *n, struct inode_id dir, struct bytes name, bool any_case)
+{
+	struct nodes_due d = {.is_name = true, .dir = dir, .name_len = (uint8_t)name.len};
+
+	d.nodeid = nodes_nodeid(n->c.nodes, dir);
+	memcpy(d.name, name.at, name.len);
+	if (d.nodeid && any_case)
+		(void)n->c.forget(n->c.arg, d.nodeid, d.name, d.name_len);
+	else if (d.nodeid)
+		forget_name(n, &d);
 }
 
 static void forget_attr(struct notify *n, uint64_t nodeid)

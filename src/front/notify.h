@@ -25,10 +25,14 @@ struct notify_config {
 enum err notify_new(const struct notify_config *c, struct notify **ret) MUST_USE;
 void notify_free(struct notify *n); /* joins the thread; accepts NULL */
 
-/* Any thread, without the host's lock. */
-void notify_change(struct notify *n, const struct change *c);
+/* Any thread, without the host's lock.  Whether it is news: not of the request that this thread
+ * carries out. */
+bool notify_change(struct notify *n, const struct change *c);
 void notify_stale(struct notify *n, struct inode_id inode, uint64_t file);
 void notify_kick(struct notify *n); /* something became due in nodes otherwise */
+/* Now, on this thread, which carries out no request: forget the name if it leads the kernel to what
+ * is not shown there, or in any case. */
+void notify_name_now(struct notify *n, struct inode_id dir, struct bytes name, bool any_case);
 /* A request on that very node changed its attributes behind the kernel's back: at once, from the
  * request's thread.  Attributes alone wait for no lock, and the request holds the inode. */
 void notify_attr_now(struct notify *n, uint64_t nodeid);

@@ -44,10 +44,10 @@ enum exits client_paths(struct paths *ret)
 
 /* ---- starting ---- */
 
-/* The daemon that belongs to this program: beside it (a build), in ../sbin, or in the PATH. */
-static void exec_daemon(char *const argv[])
+/* A program that belongs to this one: beside it (a build), in ../sbin, or in the PATH. */
+static void exec_ours(char *const argv[])
 {
-	static const char *const places[] = {"peerfsd", "../sbin/peerfsd"};
+	static const char *const places[] = {"", "../sbin/"};
 	char self[PATHS_MAX], path[PATHS_MAX + 32];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
@@ -57,10 +57,10 @@ static void exec_daemon(char *const argv[])
 	if (slash)
 		slash[1] = 0;
 	for (size_t i = 0; slash && i < ARRAY_LEN(places); i++) {
-		(void)snprintf(path, sizeof(path), "%s%s", self, places[i]);
+		(void)snprintf(path, sizeof(path), "%s%s%s", self, places[i], argv[0]);
 		(void)execv(path, argv);
 	}
-	(void)execvp("peerfsd", argv);
+	(void)execvp(argv[0], argv);
 }
 
 enum exits client_become(void)
@@ -68,7 +68,7 @@ enum exits client_become(void)
 	char name[] = "peerfsd";
 	char *argv[] = {name, NULL};
 
-	exec_daemon(argv);
+	exec_ours(argv);
 	return client_fail(EXIT_FAILED, "cannot run peerfsd: %s; is it installed?",
 			   strerror(errno));
 }
@@ -101,7 +101,7 @@ static void daemon_child(int log, int ready)
 	(void)dup2(null, 1);
 	(void)dup2(log >= 0 ? log : null, 2);
 	if (chdir("/") == 0)
-		exec_daemon(argv);
+		exec_ours(argv);
 	(void)dprintf(ready, "%d cannot run peerfsd: %s; is it installed?\n", EXIT_FAILED,
 		      strerror(errno));
 	_exit(EXIT_FAILED);
@@ -162,6 +162,33 @@ enum exits client_start(const struct paths *p)
 	if (code == 0)
 		return EXIT_DONE;
 	return client_fail((enum exits)code, "the daemon did not start:%s", text);
+}
+
+/* In the grandchild: that there are no events is no reason to fail, nor to talk. */
+static void poke_child(const char *name, const char *dir)
+{
+	char program[] = "peerfs-poke", *argv[] = {program, strdup(name), strdup(dir), NULL};
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = 0; fd <= 2; fd++)
+		(void)dup2(null, fd);
+	if (argv[1] && argv[2] && chdir("/") == 0)
+		exec_ours(argv);
+	_exit(EXIT_FAILED);
+}
+
+void client_poke(const char *name, const char *dir)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		(void)setsid();
+		if (fork() == 0)
+			poke_child(name, dir);
+		_exit(0);
+	}
+	if (child > 0)
+		(void)waitpid(child, NULL, 0);
 }
 
 enum exits client_connect(const struct paths *p, bool start, struct ctl *ret)

@@ -22,6 +22,8 @@ enum exits client_ask(struct ctl *c, const char *method, json_t *take_parameters
 		      json_t **ret);
 /* Start the daemon and wait until it is ready; why it is not is said. */
 enum exits client_start(const struct paths *p);
+/* Start peerfs-poke for a folder that is mounted on dir, and leave it to itself. */
+void client_poke(const char *name, const char *dir);
 /* Replace this program by the daemon in the foreground; returns only on error. */
 enum exits client_become(void);
 /* End the daemon and wait until it is gone. */

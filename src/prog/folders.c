@@ -581,7 +581,8 @@ static enum exits mount_one(struct daemon *d, struct folder *f, const char *dir,
 	struct mount_options o = {.preserve_owner = c && c->owner == CONF_OWNER_PRESERVE,
 				  .uid = geteuid(),
 				  .gid = getegid(),
-				  .privileged = geteuid() == 0};
+				  .privileged = geteuid() == 0,
+				  .events = !c || c->inotify == CONF_YES};
 	struct mounted *m = calloc(1, sizeof(*m));
 
 	if (!m || f->mount) {
@@ -626,19 +627,63 @@ enum exits folders_mount(struct daemon *d, const char *name, const char *dir, in
 	return x;
 }
 
-void folders_where(struct daemon *d, struct folder *f, char dir[PATHS_MAX],
-		   char remembered[PATHS_MAX])
+static enum exits poke_one(struct daemon *d, struct folder *f, int take_fd,
+			   char nonce[MOUNT_NONCE_TEXT], struct folders_say *s)
+{
+	loop_lock(d->loop);
+	struct mounted *m = f->mount;
+	struct mount *mount = m && !m->gone ? m->m : NULL; /* the mutex keeps it */
+
+	loop_unlock(d->loop);
+	if (!mount) {
+		(void)close(take_fd);
+		return say(s, EXIT_NO_SUCH, "\"%s\" is not mounted: peerfs mount %s", f->name,
+			   f->name);
+	}
+	enum err e = mount_poke(mount, take_fd, nonce);
+
+	if (e == ERR_NOTSUP)
+		return say(s, EXIT_REFUSED,
+			   "events are switched off: peerfs config set folder.%s.inotify yes, "
+			   "restart the daemon and mount again",
+			   f->name);
+	if (e == ERR_BUSY)
+		return say(s, EXIT_FAILED, "\"%s\" has a peerfs-poke already", f->name);
+	return e ? say(s, exits_of(e), "peerfs-poke cannot serve \"%s\": %s", f->name, err_text(e))
+		 : EXIT_DONE;
+}
+
+enum exits folders_poke(struct daemon *d, const char *name, int take_fd,
+			char nonce[MOUNT_NONCE_TEXT], struct folders_say *s)
+{
+	struct folder *f = loop_get(d->loop, name);
+
+	if (!f) {
+		(void)close(take_fd);
+		return no_folder(name, s);
+	}
+	(void)pthread_mutex_lock(&d->mutex);
+	enum exits x = poke_one(d, f, take_fd, nonce, s);
+
+	(void)pthread_mutex_unlock(&d->mutex);
+	loop_put(d->loop, f);
+	return x;
+}
+
+void folders_where(struct daemon *d, struct folder *f, struct folders_where *ret)
 {
 	char key[LOCAL_TEXT_MAX + 32], why[CONF_WHY];
 
-	dir[0] = remembered[0] = 0;
+	*ret = (struct folders_where){.dir = ""};
 	loop_lock(d->loop);
 	struct mounted *m = f->mount;
 
-	if (m && m->m)
-		(void)snprintf(dir, PATHS_MAX, "%s", mount_dir(m->m));
+	if (m && m->m) {
+		(void)snprintf(ret->dir, PATHS_MAX, "%s", mount_dir(m->m));
+		mount_counts(m->m, &ret->counts);
+	}
 	loop_unlock(d->loop);
 	(void)snprintf(key, sizeof(key), "folder.%s.mount", f->name);
-	if (conf_get(d->paths.config, key, remembered, PATHS_MAX, why, sizeof(why)))
-		remembered[0] = 0;
+	if (conf_get(d->paths.config, key, ret->remembered, PATHS_MAX, why, sizeof(why)))
+		ret->remembered[0] = 0;
 }

@@ -47,8 +47,14 @@ enum exits folders_invite(struct daemon *d, const char *name, enum role role, in
 /* fd: /dev/fuse, mounted on dir; taken. */
 enum exits folders_mount(struct daemon *d, const char *name, const char *dir, int take_fd,
 			 struct folders_say *say);
-/* Where it is mounted now, else ""; remembered: where it was last. */
-void folders_where(struct daemon *d, struct folder *f, char dir[PATHS_MAX],
-		   char remembered[PATHS_MAX]);
+/* peerfs-poke offers itself: mount_poke().  fd: taken. */
+enum exits folders_poke(struct daemon *d, const char *name, int take_fd,
+			char nonce[MOUNT_NONCE_TEXT], struct folders_say *say);
+/* Where it is mounted now, else ""; where it was last; of a mount, what there is to count. */
+struct folders_where {
+	char dir[PATHS_MAX], remembered[PATHS_MAX];
+	struct mount_counts counts;
+};
+void folders_where(struct daemon *d, struct folder *f, struct folders_where *ret);
 
 #endif

@@ -96,6 +96,15 @@ static enum exits prepare(const char *arg, char dir[PATHS_MAX], bool *made)
 
 /* ---- mounting ---- */
 
+static bool wants_events(const struct paths *p, const char *name)
+{
+	char key[CONF_TEXT], value[CONF_TEXT], why[CONF_WHY];
+
+	(void)snprintf(key, sizeof(key), "folder.%s.inotify", name);
+	return conf_get(p->config, key, value, sizeof(value), why, sizeof(why)) ||
+	       strcmp(value, "yes") == 0;
+}
+
 static enum exits attach(struct ctl *c, const struct paths *p, const char *name, const char *dir)
 {
 	char text[512], key[CONF_TEXT], owner[CONF_TEXT], why[CONF_WHY];
@@ -114,6 +123,8 @@ static enum exits attach(struct ctl *c, const struct paths *p, const char *name,
 		client_ask(c, "mount", json_pack("{s:s, s:s}", "name", name, "dir", dir), fd, NULL);
 
 	(void)close(fd);
+	if (!x && wants_events(p, name))
+		client_poke(name, dir);
 	if (x && mount_detach(dir, true, text, sizeof(text)))
 		(void)client_fail(x, "%s", text);
 	return x;

@@ -225,6 +225,23 @@ static enum exits on_mount(struct asked *a)
 	return folders_mount(a->d, name, dir, fd, &a->say);
 }
 
+static enum exits on_poke(struct asked *a)
+{
+	const char *name = text_in(a, "name");
+	char nonce[MOUNT_NONCE_TEXT];
+
+	if (!name || a->fd < 0)
+		return lacking(a, !name ? "name" : "descriptor");
+	int fd = a->fd;
+
+	a->fd = -1;
+	enum exits x = folders_poke(a->d, name, fd, nonce, &a->say);
+
+	if (!x)
+		a->result = json_pack("{s:s}", "nonce", nonce);
+	return x;
+}
+
 static enum exits on_stop(struct asked *a)
 {
 	a->d->stop(a->d->stop_arg);
@@ -240,6 +257,7 @@ static const struct {
 	{"decide", on_decide},       {"join", on_join},         {"mount", on_mount},
 	{"stop", on_stop},           {"versions", on_versions}, {"past", on_past},
 	{"past_read", on_past_read}, {"restore", on_restore},   {"resolve", on_resolve},
+	{"poke", on_poke},
 };
 
 json_t *serve_answer(void *arg, const char *method, json_t *parameters, int take_fd)

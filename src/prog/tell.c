@@ -149,7 +149,7 @@ static json_t *aside_json(const struct picture *p)
 
 static json_t *folder_json(struct daemon *d, struct folder *f)
 {
-	char dir[PATHS_MAX], remembered[PATHS_MAX];
+	struct folders_where where;
 	struct picture *p = picture_take(d, f);
 	json_t *o = json_object();
 	uint64_t connected = 0, members = 0, traffic = 0;
@@ -159,11 +159,14 @@ static json_t *folder_json(struct daemon *d, struct folder *f)
 		connected += p->members[i].connected;
 		traffic += p->members[i].fetched;
 	}
-	folders_where(d, f, dir, remembered);
+	folders_where(d, f, &where);
 	(void)json_object_set_new(o, "name", tell_text(f->name));
 	(void)json_object_set_new(o, "id", hex(f->id.b, HASH_LEN));
-	(void)json_object_set_new(o, "mount", tell_text(dir));
-	(void)json_object_set_new(o, "last_mount", tell_text(remembered));
+	(void)json_object_set_new(o, "mount", tell_text(where.dir));
+	(void)json_object_set_new(o, "last_mount", tell_text(where.remembered));
+	(void)json_object_set_new(o, "inotify", json_boolean(where.counts.events));
+	(void)json_object_set_new(o, "inotify_told", number(where.counts.events_told));
+	(void)json_object_set_new(o, "inotify_missed", number(where.counts.events_missed));
 	(void)json_object_set_new(o, "store", tell_text(f->store));
 	if (p) {
 		(void)json_object_set_new(o, "role", json_string(role_text(p->role)));
@@ -265,14 +268,14 @@ void tell_path_of(struct view *v, const struct shown *s, char *buf, size_t size)
 struct folder *tell_folder_at(struct daemon *d, const char *path, const char **rest,
 			      struct folders_say *say)
 {
-	char dir[PATHS_MAX], remembered[PATHS_MAX];
+	struct folders_where where;
 	struct folder *f;
 
 	for (uint32_t i = 0; (f = loop_at(d->loop, i)); i++) {
-		folders_where(d, f, dir, remembered);
-		size_t len = strlen(dir);
+		folders_where(d, f, &where);
+		size_t len = strlen(where.dir);
 
-		if (len && strncmp(path, dir, len) == 0 && (path[len] == '/' || !path[len])) {
+		if (len && strncmp(path, where.dir, len) == 0 && (path[len] == '/' || !path[len])) {
 			*rest = path + len;
 			return f;
 		}

@@ -25,6 +25,7 @@ enum kind { NAME, LISTEN, ADDRESSES, PATH, NUMBER, CHOICE };
 static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const no_yes[] = {"no", "yes", NULL};
 static const char *const owners[] = {"mounter", "preserve", NULL};
+static const char *const yes_no[] = {"no", "yes", NULL};
 
 struct key {
 	const char *section, *name;
@@ -103,6 +104,13 @@ static const struct key keys[] = {
 	 .fallback = "mounter",
 	 .choices = owners,
 	 .doc = "who owns files: mounter (who mounts), or preserve (as their authors said)"},
+	{.section = "folder",
+	 .name = "inotify",
+	 .kind = CHOICE,
+	 .offset = offsetof(struct conf_folder, inotify),
+	 .fallback = "yes",
+	 .choices = yes_no,
+	 .doc = "whether programs that watch the folder hear of other devices' changes: yes or no"},
 };
 
 struct parse {

@@ -22,6 +22,7 @@
 #define CONF_WHY 512 /* room that fits each error text */
 
 enum conf_owner { CONF_OWNER_MOUNTER = 0, CONF_OWNER_PRESERVE };
+enum conf_yes { CONF_NO = 0, CONF_YES };
 struct conf_folder {
 	char name[CONF_FOLDER_NAME_MAX + 1];
 	uint32_t given; /* keys the file gives, a bit each, in the order of the table */
@@ -31,6 +32,7 @@ struct conf_folder {
 	uint32_t keep_versions_days;
 	uint32_t brake; /* 0: no, 1: yes */
 	uint32_t owner; /* enum conf_owner */
+	uint32_t inotify; /* enum conf_yes: programs hear of changes from elsewhere */
 };
 struct conf {
 	uint32_t given;

@@ -251,6 +251,9 @@ void host_set_front(struct host *h, const struct host_front *f)
 	if (f)
 		h->front = *f;
 	(void)pthread_rwlock_unlock(&h->front_lock);
+	host_lock(h);
+	view_tell_before(node_view(h->node), f && f->tell_before);
+	host_unlock(h);
 }
 
 static bool keys_kept(struct host *h, uint32_t epoch, struct seal_keys *ret)

@@ -19,7 +19,9 @@ struct host_front { /* the mounts' side; called without the lock, from any threa
 	void *arg;
 	void (*read_again)(void *arg, uint64_t tag, enum err err);
 	void (*notify)(void *arg, const struct change *c);
+	void (*notified)(void *arg); /* all changes of a step were told */
 	void (*stale)(void *arg, struct inode_id inode, uint64_t file);
+	bool tell_before; /* changes of entries say what was there before */
 };
 struct host_join {
 	bool joining; /* we ask to join with this secret */

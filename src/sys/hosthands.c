@@ -333,6 +333,14 @@ static void to_front(struct host *h, const struct action *a)
 	(void)pthread_rwlock_unlock(&h->front_lock);
 }
 
+static void front_notified(struct host *h)
+{
+	(void)pthread_rwlock_rdlock(&h->front_lock);
+	if (h->have_front)
+		h->front.notified(h->front.arg);
+	(void)pthread_rwlock_unlock(&h->front_lock);
+}
+
 static void joined(struct host *h, enum err e, const char *text)
 {
 	(void)pthread_mutex_lock(&h->lock);
@@ -387,7 +395,13 @@ static void carry_one(struct host *h, struct action *a)
 
 void hosthands_carry(struct host *h, struct actions *a)
 {
+	bool told = false;
+
 	hosthands_flush(h);
-	for (uint32_t i = 0; i < a->count; i++)
+	for (uint32_t i = 0; i < a->count; i++) {
 		carry_one(h, &a->at[i]);
+		told = told || a->at[i].kind == ACT_NOTIFY;
+	}
+	if (told)
+		front_notified(h);
 }

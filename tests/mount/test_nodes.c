@@ -273,13 +273,36 @@ static void test_stub(void **state)
 	assert_true(nodes_name_inode(t, dir_id, bytes_text("n"), &has));
 	assert_true(inode_none(has));
 	assert_int_equal(nodes_nodeid(t, ino(0)), 0);
-	assert_true(nodes_name_wrong(t, dir_id, bytes_text("n"), ino(3)));
-	assert_false(nodes_name_inode(t, dir_id, bytes_text("n"), &has));
+	assert_false(nodes_name_wrong(t, dir_id, bytes_text("n"), ino(3))); /* it has no lifetime */
 	nodes_forget(t, id, 1);
+	assert_false(nodes_name_inode(t, dir_id, bytes_text("n"), &has));
 	assert_null(nodes_get(t, id));
 	nodes_check(t);
 	assert_int_equal(nodes_tell_stub(t, 999, bytes_text("n"), &id), ERR_STALE);
 	assert_false(nodes_take_due(t, &d));
+	nodes_free(t);
+}
+
+/* What is told without a lifetime is not wrong, until it is told for good. */
+static void test_made_up(void **state)
+{
+	struct nodes *t = nodes_new();
+	struct inode_id has;
+	struct knode *k;
+	(void)state;
+
+	assert_int_equal(nodes_tell_was(t, NODES_ROOT, bytes_text("n"), ino(3), &k), ERR_OK);
+	assert_true(nodes_name_inode(t, NODES_ROOT, bytes_text("n"), &has));
+	assert_true(inode_equal(has, ino(3)));
+	assert_false(nodes_name_wrong(t, NODES_ROOT, bytes_text("n"), ino(4)));
+	assert_ptr_equal(tell(t, NODES_ROOT, "n", 3), k);
+	assert_true(nodes_name_wrong(t, NODES_ROOT, bytes_text("n"), ino(4)));
+	assert_int_equal(nodes_tell_was(t, NODES_ROOT, bytes_text("m"), ino(3), &k), ERR_OK);
+	const struct nodes_place from = {NODES_ROOT, bytes_text("m")},
+				 to = {NODES_ROOT, bytes_text("o")};
+	nodes_name_moved(t, &from, &to, false);
+	assert_true(nodes_name_wrong(t, NODES_ROOT, bytes_text("o"), ino(4)));
+	nodes_check(t);
 	nodes_free(t);
 }
 
@@ -321,6 +344,7 @@ int main(void)
 		cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_stub),
+		cmocka_unit_test(test_made_up),
 		cmocka_unit_test(test_retire),
 	};
 

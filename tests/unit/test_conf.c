@@ -91,7 +91,7 @@ static void test_sound(void **state)
 	(void)state;
 	put("; a comment\n# another\n\n[device]\nname = my laptop ; at home\r\n"
 	    "listen=[::1]:0\nannounce = a.example:1, [fe80::1]:65535\n[log]\nlevel = debug\n"
-	    "[folder docs]\nmount = /home/me/my docs\nowner = preserve\n"
+	    "[folder docs]\nmount = /home/me/my docs\nowner = preserve\ninotify = no\n"
 	    "[folder b-2.\xC3\xA4]\nread_timeout = 3600\nstore = /s=t:o\n");
 	OK(conf_load(file, &c, why, sizeof(why)));
 	assert_string_equal(c.name, "my laptop");
@@ -101,6 +101,8 @@ static void test_sound(void **state)
 	assert_int_equal(c.folder_count, 2);
 	assert_string_equal(conf_folder(&c, "docs")->mount, "/home/me/my docs");
 	assert_int_equal(conf_folder(&c, "docs")->owner, CONF_OWNER_PRESERVE);
+	assert_int_equal(conf_folder(&c, "docs")->inotify, CONF_NO);
+	assert_int_equal(conf_folder(&c, "b-2.\xC3\xA4")->inotify, CONF_YES);
 	assert_int_equal(conf_folder(&c, "b-2.\xC3\xA4")->read_timeout_s, 3600);
 	assert_string_equal(conf_folder(&c, "b-2.\xC3\xA4")->store, "/s=t:o");
 	assert_null(conf_folder(&c, "b"));
