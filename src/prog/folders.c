@@ -597,8 +597,12 @@ static enum exits mount_one(struct daemon *d, struct folder *f, const char *dir,
 	f->users++; /* the mount's */
 	f->mount = m;
 	loop_unlock(d->loop);
-	enum err e = mount_serve(f->host, take_fd, dir, &o, on_gone, m, &m->m);
+	struct mount *served = NULL;
+	enum err e = mount_serve(f->host, take_fd, dir, &o, on_gone, m, &served);
 
+	loop_lock(d->loop);
+	m->m = served; /* folders_where() may be looking */
+	loop_unlock(d->loop);
 	if (e) {
 		(void)mounted_take(d, f);
 		loop_put(d->loop, f);
