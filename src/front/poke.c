@@ -260,6 +260,8 @@ void poke_meet(struct poke *p, fuse_req_t req, const char *name)
 		p->nonce[0] = 0;
 	if (met && tid > 0)
 		__atomic_store_n(&p->tid, (uint32_t)tid, __ATOMIC_RELAXED);
+	else if (met)
+		(void)shutdown(p->fd, SHUT_RDWR); /* both sides find out, and part */
 	pthread_mutex_unlock(&p->lock);
 	if (met && tid <= 0)
 		report(REPORT_WARN,

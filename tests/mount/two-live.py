@@ -537,6 +537,76 @@ def unmounting(make):
     same(a, b)
 
 
+def another_mount_in_its_place(make):
+    """What is mounted over the folder is never changed; the process notices, and goes on after."""
+    a, b = pair(make)
+    live(b)
+    write(a.path("f"), b"1")
+    eventually(lambda: read(b.path("f")) == b"1", what="f")
+    w = Watched(a, b)
+    subprocess.check_call(["mount", "-t", "tmpfs", "tmpfs", b.dir])
+    try:
+        os.mkdir(b.path("e"))
+        write(b.path("f"), b"not the folder's")
+        before = os.stat(b.path("f"))
+        for change in (lambda: os.mknod(a.path("new")), lambda: write(a.path("f"), b"2"),
+                       lambda: os.unlink(a.path("f"))):
+            missed = b.status()["inotify_missed"]
+            change()
+            eventually(lambda m=missed: b.status()["inotify_missed"] > m, what="a refusal")
+        assert sorted(os.listdir(b.dir)) == ["e", "f"]
+        after = os.stat(b.path("f"))
+        assert (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size)
+    finally:
+        subprocess.check_call(["umount", b.dir])
+    w.told(lambda: os.rename(a.path("new"), a.path("newer")),
+           ("MOVED_FROM", "new"), ("MOVED_TO", "newer"))
+
+
+def process_namespaces(make):
+    """Who it is, is told by the kernel's numbers of the mount, wherever anybody lives."""
+    a, b = pair(make)
+    live(b)
+    environ = dict(os.environ, PEERFS_HOME=b.home)
+    command = os.path.join(os.path.dirname(PEERFS), "peerfs-poke")
+    inner = ["unshare", "--pid", "--fork", "--kill-child"]
+    if subprocess.call(inner + ["true"], stderr=subprocess.DEVNULL) != 0:
+        print("left out: no process namespaces here")
+        return
+    w = Watched(a, b)
+
+    def replaced(*args):
+        (pid,) = pokes(b)
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not b.status()["inotify"], what="the daemon to notice")
+        return subprocess.Popen(args, env=environ, stdin=subprocess.PIPE)
+
+    # the process in a namespace below the mount's
+    below = replaced(*inner, command, "docs", b.dir)
+    live(b)
+    w.told(lambda: os.mknod(a.path("one")), ("CREATE", "one"))
+    b.run("umount", b.dir)
+    below.wait(20)
+    eventually(lambda: not b.status()["mount"], what="it to be unmounted")
+
+    # mounted from a namespace that the daemon is not in
+    shell = subprocess.Popen([*inner, "sh", "-c", f"'{PEERFS}' mount docs && cat"], env=environ,
+                             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    live(b)
+    w = Watched(a, b)
+    w.told(lambda: os.mknod(a.path("two")), ("CREATE", "two"))
+
+    # and a process that this namespace does not see: refused, and all else goes on
+    outside = replaced(command, "docs", b.dir)
+    outside.wait(20)
+    assert not b.status()["inotify"]
+    assert "another process namespace" in read(b.log).decode()
+    write(b.path("three"), b"3")
+    eventually(lambda: read(a.path("three")) == b"3", what="three")
+    shell.stdin.close()
+    shell.wait(20)
+
+
 class Ordinary(Device):
     """A device of the user nobody."""
 
@@ -601,4 +671,4 @@ def ordinary_user(make):
 if __name__ == "__main__":
     run(each_kind, saved_by_rename, watched_themselves, no_echo, own_changes_once, switched_off,
         open_files_and_folders, under_load, same_names_at_once, flood, process_dies, daemon_dies,
-        unmounting, ordinary_user)
+        unmounting, another_mount_in_its_place, process_namespaces, ordinary_user)
