@@ -85,7 +85,7 @@ static void fill(const struct mount *m, const struct knode *k, const struct node
 enum err answer_stat(struct mount *m, struct knode *k, struct stat *ret)
 {
 	uint64_t file = nodes_file(m->nodes, k);
-	bool retired = nodes_is_retired(m->nodes, k);
+	bool retired = __atomic_load_n(&k->retired, __ATOMIC_RELAXED);
 	struct node_stat s;
 
 	/* Nobody has the old version open any more: what remains of the node leads nowhere. */

@@ -398,14 +398,6 @@ bool nodes_is_detached(struct nodes *t, const struct knode *k)
 	return is;
 }
 
-bool nodes_is_retired(struct nodes *t, const struct knode *k)
-{
-	pthread_mutex_lock(&t->lock);
-	bool is = k->retired;
-	pthread_mutex_unlock(&t->lock);
-	return is;
-}
-
 static enum err tell(struct nodes *t, const struct nodes_place *at, struct inode_id inode,
 		     bool made_up, struct knode **ret)
 {
@@ -484,7 +476,7 @@ bool nodes_retire(struct nodes *t, struct inode_id inode)
 	struct knode *k = find_inode(t, inode);
 	if (k && k->nodeid != NODES_ROOT) {
 		detach(t, k);
-		k->retired = true;
+		__atomic_store_n(&k->retired, true, __ATOMIC_RELAXED);
 	}
 	pthread_mutex_unlock(&t->lock);
 	return k != NULL;

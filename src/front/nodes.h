@@ -29,7 +29,7 @@ struct handle;
 struct knode {
 	uint64_t nodeid;
 	struct inode_id inode;
-	/* all below under the lock of nodes, but for plain and atime, which are atomic */
+	/* all below under the lock of nodes, but for plain, retired and atime, which are atomic */
 	uint64_t lookups; /* entries given to the kernel and not forgotten */
 	struct handle *open; /* handles, newest first */
 	struct kname *names;
@@ -72,7 +72,6 @@ uint64_t nodes_open_file(struct nodes *t, struct inode_id inode);
 /* The file number of a node's newest handle; 0: none is open. */
 uint64_t nodes_file(struct nodes *t, const struct knode *k);
 bool nodes_is_detached(struct nodes *t, const struct knode *k);
-bool nodes_is_retired(struct nodes *t, const struct knode *k);
 /*
  * The kernel is about to be told that name in parent is inode: find or make the attached node,
  * count a lookup, note the name.  Under the host's lock, so that what is noted is what was true.
