@@ -59,6 +59,7 @@ class Net:
         self.down = set()  # devices whose cable is out
         self.away = set()  # devices that are not running
         self.history = []  # (moment, open directed links)
+        self.deaths = []  # (moment, device): daemons that were killed
         os.makedirs("/run/netns", exist_ok=True)
         run("mount", "-t", "tmpfs", "tmpfs", "/run/netns")  # names that are seen here alone
         run("ip", "link", "add", "br0", "type", "bridge")
@@ -194,6 +195,7 @@ class Node:
             raise AssertionError(f"{self.name}'s daemon had ended by itself")
         handle = os.pidfd_open(self.pid)
         try:
+            self.net.deaths.append((time.monotonic(), self.k))
             os.kill(self.pid, signal.SIGKILL)
             if not select.select([handle], [], [], 30)[0]:  # all of its threads are gone
                 raise AssertionError(f"{self.name}'s daemon does not die")

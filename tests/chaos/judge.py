@@ -10,6 +10,7 @@ may have arrived between its last look at the file and the version's cut.
 """
 
 import base64
+import errno
 import hashlib
 import json
 import os
@@ -95,8 +96,8 @@ def reachable(history, a, b, since, until):
 class Judge:
     """The verdict on a ledger, given the final tree's contents."""
 
-    def __init__(self, entries, history):
-        self.entries, self.history = entries, history
+    def __init__(self, entries, history, deaths=()):
+        self.entries, self.history, self.deaths = entries, history, deaths
         self.removers = {}  # id -> entries that did away with it
         self.windows = {}  # inode or name -> entries that may have met what they had not seen
         self.places = {}  # id -> writes in place that concern it
@@ -160,10 +161,15 @@ class Judge:
         return any(between(data, whole(e.get("before", [])), whole(e["after"]))
                    for e in near.values() if "after" in e)
 
+    def died(self, e):
+        """Whether the error is the kernel's, whose request or reply a killed daemon was copying."""
+        return e["error"] == errno.EIO and any(
+            k == node(e) and e["t0"] <= moment <= e["t1"] for moment, k in self.deaths)
+
     def looks(self):
         """Entries of those who read what may not stand in a file, and of unexpected errors."""
         for e in self.entries:
-            if "strange" in e:
+            if "strange" in e and not self.died(e):
                 yield f"{e['node']}: {e['op']} {e.get('name', '')}: {e['strange']}"
             if "torn" in e and not self.explained(zlib.decompress(base64.b64decode(e["torn"]))):
                 yield f"{e['node']}: {e['op']} {e.get('name', '')}: read what nobody wrote"

@@ -131,9 +131,14 @@ class Verdicts(unittest.TestCase):
         self.assertFalse(reachable(chain, 2, 0, 0.0, 9.0))
 
     def test_strange_errors_and_reads_are_told(self):
-        entries = [dict(wrote("a", "n0", 1), strange="Input/output error"),
+        entries = [dict(wrote("a", "n0", 1), strange="Input/output error", error=5),
                    dict(op="look", node="n1", sure=False, torn="eJwDAAAAAAE=")]
         self.assertEqual(len(list(Judge(entries, OPEN).looks())), 1)  # no bytes are no wonder
+
+    def test_an_error_of_a_killed_daemon_is_none(self):
+        entries = [dict(wrote("a", "n0", 1), strange="Input/output error", error=5)]
+        for deaths, told in (([], 1), ([(1.05, 0)], 0), ([(1.05, 1)], 1), ([(3.0, 0)], 1)):
+            self.assertEqual(len(list(Judge(entries, OPEN, deaths).looks())), told)
 
 
 class Trees(unittest.TestCase):
