@@ -156,13 +156,17 @@ class Node:
         self.dir = os.path.join(scratch, "mnt-" + self.name)
         self.log = os.path.join(self.home, "data", "daemon.log")
         self.pid = 0  # of the daemon; 0: it does not run
+        self.environ = dict(os.environ, PEERFS_HOME=self.home)
+        leaks = os.path.join(scratch, "leaks")  # libfuse's own, in a build that looks
+        with open(leaks, "w", encoding="ascii") as f:
+            f.write("leak:fuse_session_mount\n")
+        self.environ["LSAN_OPTIONS"] = "print_suppressions=0:suppressions=" + leaks
         self.cli("init", "--name", self.name, "--listen", f"{net.address(k)}:{PORT}")
         self.cli("config", "set", f"folder.{FOLDER}.read_timeout", str(READ_TIMEOUT))
 
     def cli(self, *words, timeout=120):
-        environ = dict(os.environ, PEERFS_HOME=self.home)
-        done = subprocess.run([*self.net.inside(self.k), PEERFS, *words], env=environ, text=True,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        done = subprocess.run([*self.net.inside(self.k), PEERFS, *words], env=self.environ,
+                              text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, timeout=timeout, check=False)
         if done.returncode:
             raise OSError(f"{self.name}: peerfs {' '.join(words[:2])}: exit {done.returncode}: "

@@ -132,7 +132,14 @@ class Judge:
             for r in self.windows.get(key, ()):
                 if r["node"] != e["node"] and (self.met(e, r) or self.unshown(e, r)):
                     return "open"
-        return "lost"
+        return "open" if self.merged(e) else "lost"
+
+    def merged(self, e):
+        """Whether e was written into a conflict copy that had ended before it was cut: where the
+        copy's version was the file itself, somebody wrote on."""
+        return "(conflict " in e.get("name", "") and any(
+            r["node"] != e["node"] and self.unshown(e, r)
+            for name, _ in e.get("before", ()) for r in self.places.get(name, ()))
 
     def survived(self, name, e):
         """Whether another device did away with the file without having seen what was written."""

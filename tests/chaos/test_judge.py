@@ -15,9 +15,9 @@ ALL = frozenset((a, b) for a in range(3) for b in range(3) if a != b)
 OPEN = [(0.0, ALL)]
 
 
-def wrote(name, node, at, **more):
+def wrote(made, node, at, **more):
     return dict({"op": "create", "node": node, "t0": at, "t1": at + 0.1, "name": "f", "ino": 7,
-                 "made": [name], "exact": True, "sure": True, "shown": True}, **more)
+                 "made": [made], "exact": True, "sure": True, "shown": True}, **more)
 
 
 def removed(node, at, gone, **more):
@@ -123,6 +123,14 @@ class Verdicts(unittest.TestCase):
         unshown = wrote("a", "n0", 3, shown=False)
         self.assertEqual(verdict(unshown, removed("n1", 2, [])), ["open"])
         self.assertEqual(verdict(wrote("a", "n0", 3), removed("n1", 2, [])), ["lost"])
+
+    def test_a_copy_that_ended_under_the_writer(self):
+        copy = wrote("a", "n0", 3, name="f (conflict n0 2026).txt", ino=9, shown=False,
+                     before=[("v", 100)])
+        other = wrote("b", "n1", 2, before=[("v", 100)], after=[("v", 100), ("b", 100)])
+        self.assertEqual(verdict(copy, other, found=["b"]), ["open", "found"])
+        self.assertEqual(verdict(dict(copy, shown=True), other, found=["b"]), ["lost", "found"])
+        self.assertEqual(verdict(dict(copy, name="f"), other, found=["b"]), ["lost", "found"])
 
     def test_reachable_over_others(self):
         chain = [(0.0, frozenset({(0, 1)})), (2.0, frozenset({(1, 2)}))]

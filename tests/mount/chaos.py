@@ -18,7 +18,7 @@ import time
 
 CHAOS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts", "chaos")
 SHORT = [(3, 8, 1)]
-LONG = [(nodes, 90, random.randrange(1 << 32)) for nodes in (3, 4, 5, 8)]
+LONG = [(nodes, 60, random.randrange(1 << 32)) for nodes in (3, 5, 8)]
 
 
 def remains(top):

@@ -216,6 +216,12 @@ def offline_and_merge(make):
         assert data in contents, (data, shown)
     copies = [p for p in shown if p.startswith("both (conflict ")]
     assert len(copies) == 1, shown
+    for d in (a, b):  # kept, though its name was removed: it has one all the same
+        assert os.stat(d.path("removed")).st_nlink == 1
+    os.link(b.path("removed"), b.path("linked"))
+    eventually(lambda: read(a.path("linked")) == b"edited on b", what="the link")
+    for d in (a, b):
+        assert os.stat(d.path("removed")).st_nlink == os.stat(d.path("linked")).st_nlink == 2
     assert any("both" in c["path"] for c in a.json("conflicts")["conflicts"])
     assert a.about("both")["conflict"] and b.about(copies[0])["conflict_copy"]
     os.unlink(b.path(copies[0]))
