@@ -157,10 +157,15 @@ class Node:
         self.log = os.path.join(self.home, "data", "daemon.log")
         self.pid = 0  # of the daemon; 0: it does not run
         self.environ = dict(os.environ, PEERFS_HOME=self.home)
-        leaks = os.path.join(scratch, "leaks")  # libfuse's own, in a build that looks
-        with open(leaks, "w", encoding="ascii") as f:
-            f.write("leak:fuse_session_mount\n")
-        self.environ["LSAN_OPTIONS"] = "print_suppressions=0:suppressions=" + leaks
+        # Builds that look: leaks of libfuse's own; descriptors that libuv closed behind the
+        # sanitizer's back, so that a file under the same number seems shared.
+        for variable, options, rule in (
+                ("LSAN_OPTIONS", "print_suppressions=0", "leak:fuse_session_mount"),
+                ("TSAN_OPTIONS", os.environ.get("TSAN_OPTIONS", ""), "race:^fdio_size$")):
+            rules = os.path.join(scratch, variable)
+            with open(rules, "w", encoding="ascii") as f:
+                f.write(rule + "\n")
+            self.environ[variable] = f"{options}:suppressions={rules}".lstrip(":")
         self.cli("init", "--name", self.name, "--listen", f"{net.address(k)}:{PORT}")
         self.cli("config", "set", f"folder.{FOLDER}.read_timeout", str(READ_TIMEOUT))
 
