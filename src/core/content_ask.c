@@ -116,7 +116,12 @@ static enum err map_work(struct content *c, const struct layers *l, uint64_t off
 		return map_base(c, l->base, off, len, sink);
 	while (off < end && !sink->full && !e) {
 		struct extent x;
-		bool found = extents_find(c->extents, w->no, off, &x) == ERR_OK && x.off < end;
+		e = extents_find(c->extents, w->no, off, &x);
+		if (e && e != ERR_NOENT)
+			return e; /* neither zeros nor what lies below: nobody knows what was
+				     written */
+		bool found = !e && x.off < end;
+		e = ERR_OK;
 		uint64_t stop = found ? MAX(x.off, off) : end;
 		uint64_t shows = MIN(stop, MAX(w->base_limit, off));
 		if (off < shows)
@@ -209,7 +214,10 @@ enum err content_work_reuse(struct content *c, uint64_t work, uint64_t off, stru
 	uint64_t end = start + e.len;
 	if (start != off || end > w->base_limit || (end == m.size && w->size != m.size))
 		return ERR_NOENT;
-	if (extents_find(c->extents, work, off, &x) == ERR_OK && x.off < end)
+	err = extents_find(c->extents, work, off, &x);
+	if (err && err != ERR_NOENT)
+		return err;
+	if (!err && x.off < end)
 		return ERR_NOENT;
 	*ret = e;
 	return ERR_OK;

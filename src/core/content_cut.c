@@ -367,7 +367,11 @@ static enum err replay_work(void *arg, struct work *take)
 	struct content *c = arg;
 	struct file *f = take->over ? content_file_of_work(c, take->over) : NULL;
 
-	c->next_work = MAX(c->next_work, take->no + 1);
+	if (content_file_of_work(c, take->no)) { /* two works, one number */
+		work_free(take);
+		return fail(ERR_DAMAGED);
+	}
+	c->next_work = MAX(c->next_work, take->no / CONTENT_BUCKETS + 1);
 	if (!f) {
 		f = content_file_new(c, take->inode);
 		if (!f || content_file_base(f, wr_view(&take->base), take->base_version)) {
@@ -448,9 +452,12 @@ static enum err replay_sealed(struct content *c, struct file *f, struct rd *r)
 static enum err replay_one(struct content *c, struct file *f, uint64_t no, uint8_t kind,
 			   struct rd *r)
 {
-	struct work *w = f->active && f->active->no == no ? f->active : f->sealing;
+	bool active = f->active && f->active->no == no;
+	struct work *w = active ? f->active : f->sealing;
 	uint64_t a = 0, b = 0, d = 0;
 
+	if (!active && (kind == J_WRITE || kind == J_TRUNCATE || kind == J_DISCARD))
+		return fail(ERR_DAMAGED); /* what is cut is written no more */
 	switch ((enum journal_kind)kind) {
 	case J_WRITE:
 		a = rd_u64(r);

@@ -601,9 +601,11 @@ static const struct parts_cached *resolve(struct view *v, struct inode_id id)
 	while (!v->bad && !inode_equal(id, INODE_ROOT) && !(c = cached(v, id))) {
 		auto_dir d = {0};
 		struct spot *p = rows_grow(v, up.at, up.count, &room, sizeof(up.at[0]));
-		if (!p || !cells_dir(v, id, &d))
+		if (!p)
 			break;
-		up.at = p;
+		up.at = p; /* whatever comes now: the old one is gone */
+		if (!cells_dir(v, id, &d))
+			break;
 		p[up.count] = spot_of(dirs_effective(&d));
 		p[up.count++].parent = id;
 		id = dirs_effective(&d)->parent;

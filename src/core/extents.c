@@ -153,9 +153,14 @@ enum err extents_cut(struct extents *x, uint64_t work, uint64_t off, uint64_t en
 {
 	struct extent e;
 
-	while (off < end && extents_find(x, work, off, &e) == ERR_OK && e.off < end) {
+	while (off < end) {
+		enum err err = extents_find(x, work, off, &e);
+		if (err)
+			return err == ERR_NOENT ? ERR_OK : err;
+		if (e.off >= end)
+			return ERR_OK;
 		uint64_t e_end = e.off + e.len;
-		enum err err = row_del(x, work, &e);
+		err = row_del(x, work, &e);
 		if (!err && e.off < off)
 			err = row_put(x, work, &(struct extent){e.off, off - e.off, e.addr});
 		if (!err && e_end > end)
@@ -172,16 +177,20 @@ enum err extents_put(struct extents *x, uint64_t work, struct extent e)
 	struct extent before;
 	enum err err = extents_cut(x, work, e.off, e.off + e.len);
 
-	if (err)
+	if (!err && e.off > 0)
+		err = extents_find(x, work, e.off - 1, &before);
+	if (err && err != ERR_NOENT)
 		return err;
-	bool joins = e.off > 0 && extents_find(x, work, e.off - 1, &before) == ERR_OK &&
-		     before.off + before.len == e.off && before.addr + before.len == e.addr &&
+	bool joins = e.off > 0 && !err && before.off + before.len == e.off &&
+		     before.addr + before.len == e.addr &&
 		     before.addr / EXTENTS_SEGMENT_BYTES == e.addr / EXTENTS_SEGMENT_BYTES;
 	if (joins) {
 		err = row_del(x, work, &before);
+		if (err)
+			return err;
 		e = (struct extent){before.off, before.len + e.len, before.addr};
 	}
-	return err ? err : row_put(x, work, &e);
+	return row_put(x, work, &e);
 }
 
 enum err extents_load(struct extents *x)

@@ -223,11 +223,14 @@ enum err work_load(struct kv *kv, enum err (*show)(void *arg, struct work *take)
 		if (key.at[9] != 's')
 			continue;
 		enum err e = work_read_new(value, &w);
-		if (!e)
-			e = read_changing(kv, w);
+		if (e)
+			return e;
+		e = read_changing(kv, w);
 		if (!e)
 			e = read_beside(kv, w);
-		if (!e)
+		if (e)
+			work_free(w);
+		else
 			e = show(arg, w);
 		if (e)
 			return e;

@@ -375,6 +375,147 @@ static void test_touch(void **state)
 	pair_fini(&p);
 }
 
+/* Absent chunks that a write touches are fetched, all of them and no other, before the version is
+ * sealed. */
+static void test_a_write_over_two_absent_chunks(void **state)
+{
+	static uint8_t data[3 * PAIR_CHUNK];
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, ROLE_WRITER);
+	for (size_t k = 0; k < sizeof(data); k++)
+		data[k] = (uint8_t)(k / PAIR_CHUNK);
+	struct inode_id i = pair_put(&p.a, "f", BYTES_OF(data));
+	pair_run(&p);
+	uint64_t f = pair_open(&p.b, i, true);
+	assert_int_equal(pair_write(&p.b, f, PAIR_CHUNK - 1, TEXT("ab")), ERR_OK);
+	assert_int_equal(pair_close(&p.b, f, true), ERR_OK);
+	for (int k = 0; k < 4; k++) {
+		pair_run(&p);
+		pair_wait(&p, 1);
+	}
+	pair_run(&p);
+	assert_int_equal(p.a.did[ACT_SEND_PIECE], 2);
+	assert_int_equal(p.b.did[ACT_REPORT], 0); /* nothing went wrong */
+	assert_true(node_idle(p.b.node));
+	memcpy(data + PAIR_CHUNK - 1, "ab", 2);
+	expect(&p.a, "f", BYTES_OF(data));
+	pair_fini(&p);
+}
+
+/* While nobody has the bytes that a version needs it is tried again and again, and waits; when
+ * somebody has them again it is sealed. */
+static void test_a_write_into_bytes_nobody_has_now(void **state)
+{
+	static uint8_t data[3 * PAIR_CHUNK];
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, ROLE_WRITER);
+	memset(data, 7, sizeof(data));
+	struct inode_id i = pair_put(&p.a, "f", BYTES_OF(data));
+	pair_run(&p);
+	pair_unlink(&p);
+	uint64_t f = pair_open(&p.b, i, true);
+	assert_int_equal(pair_write(&p.b, f, 3, TEXT("new")), ERR_OK);
+	assert_int_equal(pair_close(&p.b, f, true), ERR_OK);
+	for (int k = 0; k < 10; k++) {
+		pair_wait(&p, CONTENT_RETRY_USEC);
+		assert_false(node_idle(p.b.node));
+	}
+	assert_true(p.b.did[ACT_SEAL] <= 11);
+	pair_link(&p);
+	for (int k = 0; k < 4; k++) {
+		pair_run(&p);
+		pair_wait(&p, CONTENT_RETRY_USEC);
+	}
+	pair_run(&p);
+	assert_true(node_idle(p.b.node));
+	memcpy(data + 3, "new", 3);
+	expect(&p.a, "f", BYTES_OF(data));
+	pair_same(&p);
+	pair_fini(&p);
+}
+
+/* Cutting a file to the size it has makes no version, but a new file's first. */
+static void test_truncate_to_the_same_size(void **state)
+{
+	struct pair p;
+	struct inode_id i;
+	struct event ev = {.kind = EV_TRUNCATE};
+
+	(void)state;
+	pair_init(&p, ROLE_NONE);
+	i = pair_put(&p.a, "f", TEXT("four"));
+	struct dot before = stat_of(&p.a, i).a.version;
+	uint32_t frames = p.a.frames_count;
+	ev.truncate.inode = i;
+	ev.truncate.size = 4;
+	assert_int_equal(pair_step(&p.a, &ev), ERR_OK);
+	assert_int_equal(p.a.frames_count, frames);
+	assert_true(dot_compare(stat_of(&p.a, i).a.version, before) == 0);
+	ev.truncate.size = 3;
+	assert_int_equal(pair_step(&p.a, &ev), ERR_OK);
+	assert_true(dot_compare(stat_of(&p.a, i).a.version, before) != 0);
+	expect(&p.a, "f", TEXT("fou"));
+	assert_int_equal(pair_make(&p.a, "new", &i), ERR_OK);
+	ev.truncate.inode = i;
+	ev.truncate.size = 0;
+	assert_int_equal(pair_step(&p.a, &ev), ERR_OK);
+	assert_true(stat_of(&p.a, i).a.version.inc != 0);
+	pair_fini(&p);
+}
+
+/* The same bytes, written on both sides, are no news to whoever has the file open. */
+static void test_equal_versions_are_no_news(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, ROLE_WRITER);
+	struct inode_id i = pair_put(&p.a, "f", TEXT("one"));
+	pair_run(&p);
+	pair_unlink(&p);
+	struct side *sides[] = {&p.a, &p.b};
+	for (size_t k = 0; k < ARRAY_LEN(sides); k++) {
+		uint64_t f = pair_open(sides[k], i, true);
+		assert_int_equal(pair_write(sides[k], f, 0, TEXT("two")), ERR_OK);
+		assert_int_equal(pair_close(sides[k], f, true), ERR_OK);
+		pair_wait(&p, 1000000);
+	}
+	uint64_t f = pair_open(&p.a, i, false), g = pair_open(&p.b, i, false);
+	pair_link(&p);
+	pair_run(&p);
+	assert_int_equal(p.a.did[ACT_NEW_DATA] + p.b.did[ACT_NEW_DATA], 0);
+	assert_int_equal(pair_open(&p.a, i, false), f); /* opens still share it */
+	assert_int_equal(pair_open(&p.b, i, false), g);
+	assert_int_equal(pair_entries(&p.a), 1);
+	pair_same(&p);
+	pair_fini(&p);
+}
+
+/* A handle is released as often as it was opened, also while its file is being sealed. */
+static void test_releases(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, ROLE_NONE);
+	p.a.hold_seals = true;
+	struct inode_id i = pair_put(&p.a, "f", TEXT("x"));
+	uint64_t f = pair_open(&p.a, i, false);
+	assert_int_equal(pair_close(&p.a, f, false), ERR_OK);
+	assert_int_equal(p.a.works_count, 1);
+	assert_int_equal(pair_close(&p.a, f, false), ERR_STALE); /* the file is still there */
+	uint64_t g = pair_open(&p.a, i, false);
+	assert_int_equal(f, g);
+	assert_int_equal(pair_close(&p.a, g, false), ERR_OK);
+	pair_seal_now(&p.a);
+	assert_true(pair_open(&p.a, i, false) != f); /* it had gone with its last work */
+	pair_fini(&p);
+}
+
 /* ---- other versions ---- */
 
 /* A handle stays on the version it was opened on; what is written through it then is beside the
@@ -552,6 +693,11 @@ int main(void)
 		cmocka_unit_test(test_a_write_into_absent_bytes),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_touch),
+		cmocka_unit_test(test_a_write_over_two_absent_chunks),
+		cmocka_unit_test(test_a_write_into_bytes_nobody_has_now),
+		cmocka_unit_test(test_truncate_to_the_same_size),
+		cmocka_unit_test(test_equal_versions_are_no_news),
+		cmocka_unit_test(test_releases),
 		cmocka_unit_test(test_a_stale_handle),
 		cmocka_unit_test(test_unsealed_survives_the_loss_of_its_name),
 		cmocka_unit_test(test_unlinked_while_open),

@@ -10,6 +10,7 @@
 
 #include "base/rng.h"
 #include "core/extents.h"
+#include "core/tables.h"
 
 #define SPAN 4096u
 #define WORK 7u
@@ -107,11 +108,83 @@ static void test_extents_join(void **state)
 	kv_free_map(kv);
 }
 
+/* Neighbours join only where both the file and the log go on, and within one work. */
+static void test_extents_that_do_not_join(void **state)
+{
+	static const struct extent next[] = {
+		{11, 10, 5010}, /* a hole in the file */
+		{10, 10, 5011}, /* a hole in the log */
+		{10, 10, 5009},
+	};
+	struct extent e;
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_LEN(next); k++) {
+		struct kv *kv = kv_new_map();
+		struct extents *x = extents_new(kv);
+		assert_int_equal(extents_put(x, WORK, (struct extent){0, 10, 5000}), ERR_OK);
+		assert_int_equal(extents_put(x, WORK - 1, (struct extent){10, 10, 5010}), ERR_OK);
+		assert_int_equal(extents_put(x, WORK, next[k]), ERR_OK);
+		assert_int_equal(extents_find(x, WORK, 0, &e), ERR_OK);
+		assert_int_equal(e.len, 10);
+		assert_int_equal(extents_find(x, WORK, next[k].off, &e), ERR_OK);
+		assert_memory_equal(&e, &next[k], sizeof(e));
+		assert_int_equal(extents_find(x, WORK - 1, 10, &e), ERR_OK);
+		assert_int_equal(e.len, 10);
+		assert_int_equal(extents_cut(x, WORK, 5, 5), ERR_OK); /* nothing */
+		assert_int_equal(extents_live(x), 30);
+		extents_free(x);
+		kv_free_map(kv);
+	}
+}
+
+/* A row that nobody wrote so is damage to whoever comes to it, and never an absence of writes. */
+static void test_damaged_rows(void **state)
+{
+	uint8_t key[18] = {TABLE_EXTENT, 0, 0, 0, 0, 0, 0, 0, WORK}, value[17] = {0};
+	struct extent e;
+
+	(void)state;
+	key[16] = 9; /* last byte */
+	for (size_t len = 2; len <= sizeof(key); len++) {
+		for (size_t have = 15; have <= sizeof(value); have++) {
+			struct kv *kv = kv_new_map();
+			struct extents *x = extents_new(kv);
+			bool good = len == 17 && have == 16;
+			assert_int_equal(
+				kv_put(kv, (struct bytes){key, len}, (struct bytes){value, have}),
+				ERR_OK);
+			assert_int_equal(extents_load(x), good ? ERR_OK : ERR_DAMAGED);
+			if (len >= 17) {
+				enum err want = good ? ERR_OK : ERR_DAMAGED;
+				assert_int_equal(extents_find(x, WORK, 0, &e), want);
+				assert_int_equal(extents_put(x, WORK, (struct extent){20, 1, 500}),
+						 ERR_OK);
+				assert_int_equal(extents_put(x, WORK, (struct extent){5, 1, 500}),
+						 want);
+				assert_int_equal(extents_cut(x, WORK, 0, 3), want);
+			}
+			extents_free(x);
+			kv_free_map(kv);
+		}
+	}
+	struct kv *kv = kv_new_map();
+	struct extents *x = extents_new(kv);
+	value[0] = 10; /* it would begin behind its end */
+	assert_int_equal(kv_put(kv, (struct bytes){key, 17}, (struct bytes){value, 16}), ERR_OK);
+	assert_int_equal(extents_find(x, WORK, 0, &e), ERR_DAMAGED);
+	assert_int_equal(extents_put(x, WORK, (struct extent){10, 1, 500}), ERR_DAMAGED);
+	extents_free(x);
+	kv_free_map(kv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_extents_are_the_last_writes),
 		cmocka_unit_test(test_extents_join),
+		cmocka_unit_test(test_extents_that_do_not_join),
+		cmocka_unit_test(test_damaged_rows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

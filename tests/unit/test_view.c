@@ -64,6 +64,83 @@ static void test_view_rivals_without_versions(void **state)
 	fix_free(f);
 }
 
+static void foreign_version(struct fix *f, uint64_t inc, uint64_t t, struct inode_id i,
+			    const char *text)
+{
+	struct record r = {.kind = REC_CONTENT, .inode = i};
+	struct wr w = {0};
+
+	manifest_inline(&w, bytes_text(text));
+	r.content.content = wr_view(&w);
+	assert_int_equal(fix_foreign(f, &r, inc, 1, t, NULL), ERR_OK);
+	wr_fini(&w);
+}
+
+/* A copy that is unlinked takes with it the equal versions that hid behind it; one that is
+ * promoted leaves none of them either. */
+static void test_view_copies_hide_equals(void **state)
+{
+	static const char copy[] = "f (conflict C 1970-01-01 000001)";
+
+	(void)state;
+	for (int what = 0; what < 3; what++) {
+		struct fix *f = fix_new();
+		struct inode_id i = fix_make(f, TYPE_FILE, INODE_ROOT, "f", "ours");
+		struct shown s;
+		foreign_version(f, 2, f->t - 2, i, "same");
+		foreign_version(f, 3, f->t - 1, i, "same");
+		foreign_version(f, 4, f->t + 5, i, "last");
+		const struct where seen[] = {{2, 1}, {3, 1}, {4, 1}};
+		f->vec = vector_new(seen, ARRAY_LEN(seen));
+		f->t += 100;
+		uint32_t before = 0, after = 0;
+		struct bytes at = {NULL, 0};
+		for (; view_next(f->v, INODE_ROOT, at, &s) == ERR_OK; before++)
+			at = (struct bytes){s.name, s.name_len};
+		assert_int_equal(before, 3); /* the last one, ours, and one of two equals */
+		struct shown c;
+		assert_int_equal(view_lookup(f->v, INODE_ROOT, bytes_text(copy), &c), ERR_OK);
+		const struct place from = {INODE_ROOT, bytes_text(copy)};
+		const struct place to = {INODE_ROOT, bytes_text("g")};
+		if (what == 0)
+			assert_int_equal(local_unlink(f->v, &f->e, INODE_ROOT, from.name), ERR_OK);
+		else if (what == 1)
+			assert_int_equal(local_rename(f->v, &f->e, &from, &to, 0), ERR_OK);
+		else
+			assert_int_equal(local_edit(f->v, &f->e, c.id), ERR_OK);
+		at = (struct bytes){NULL, 0};
+		for (; view_next(f->v, INODE_ROOT, at, &s) == ERR_OK; after++)
+			at = (struct bytes){s.name, s.name_len};
+		assert_int_equal(after, what == 0 ? 2 : 3);
+		fix_free(f);
+	}
+}
+
+/* A listing goes on behind any name, also one longer than names are. */
+static void test_view_lists_behind_long_names(void **state)
+{
+	(void)state;
+	struct fix *f = fix_new();
+	char longest[NAME_BYTES_MAX + 3];
+	struct shown s;
+
+	memset(longest, 'm', sizeof(longest));
+	longest[NAME_BYTES_MAX] = 0;
+	fix_make(f, TYPE_FILE, INODE_ROOT, longest, "x");
+	fix_make(f, TYPE_FILE, INODE_ROOT, "z", "x");
+	assert_int_equal(view_next(f->v, INODE_ROOT, bytes_text("a"), &s), ERR_OK);
+	assert_int_equal(s.name_len, NAME_BYTES_MAX);
+	assert_int_equal(view_next(f->v, INODE_ROOT, bytes_text(longest), &s), ERR_OK);
+	assert_string_equal((const char *)s.name, "z");
+	for (size_t len = NAME_BYTES_MAX + 1; len < sizeof(longest); len++) { /* no such name */
+		const struct bytes after = {(const uint8_t *)longest, len};
+		assert_int_equal(view_next(f->v, INODE_ROOT, after, &s), ERR_OK);
+		assert_string_equal((const char *)s.name, "z");
+	}
+	assert_int_equal(view_lookup(f->v, INODE_ROOT, bytes_text(longest), &s), ERR_OK);
+	fix_free(f);
+}
+
 /* Errors are those of POSIX, and a refused operation writes nothing. */
 static void test_view_posix_errors(void **state)
 {
@@ -305,6 +382,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_view_file_without_version),
 		cmocka_unit_test(test_view_rivals_without_versions),
+		cmocka_unit_test(test_view_copies_hide_equals),
+		cmocka_unit_test(test_view_lists_behind_long_names),
 		cmocka_unit_test(test_view_posix_errors),
 		cmocka_unit_test(test_view_exchange),
 		cmocka_unit_test(test_view_attributes),
