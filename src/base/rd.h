@@ -59,7 +59,7 @@ static inline uint16_t rd_u16(struct rd *r)
 {
 	const uint8_t *p = rd_span(r, 2);
 
-	return p ? (uint16_t)(p[0] | p[1] << 8) : 0;
+	return (uint16_t)(p ? p[0] | p[1] << 8 : 0);
 }
 
 static inline uint32_t rd_u32(struct rd *r)
