@@ -291,6 +291,8 @@ static void test_a_sealing_that_fails(void **state)
 		expect(&p.a, "f", TEXT("bytes"));
 		pair_wait(&p, 1);
 		assert_int_equal(p.a.works_count, 1);
+		pair_wait(&p, 2 * CONTENT_RETRY_USEC); /* under way: it is not asked for again */
+		assert_int_equal(p.a.works_count, 1);
 	}
 	assert_true(p.a.did[ACT_REPORT] >= 3);
 	pair_seal_now(&p.a);
