@@ -505,16 +505,17 @@ static enum err apply_records(struct log *l, struct step *s, struct bundle *b,
 			      const struct vector *vec)
 {
 	struct dot *at = malloc(MAX(b->count, 1u) * sizeof(*at));
-	const struct log_dots dots = {at, b->count, {b->head.inc, b->head.seq}};
+	struct log_dots dots = {at, 0, {b->head.inc, b->head.seq}};
 	uint32_t bad = 0;
 	enum err e = at ? ERR_OK : fail(ERR_NOMEM);
 
 	for (uint32_t k = 0; k < b->count && !e; k++) {
 		struct record *r = &b->records[k];
-		at[k] = r->dot;
 		r->in = dots.in;
 		r->vec = vec;
 		e = apply_record(l, b, r);
+		if (!e) /* what is not applied leaves its dot to whose it is */
+			at[dots.count++] = r->dot;
 		bad += e == ERR_MALFORMED; /* the same on every member: skipped, the log goes on */
 		e = e == ERR_MALFORMED ? ERR_OK : e;
 	}

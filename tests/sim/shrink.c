@@ -211,8 +211,11 @@ void shrink(struct plan *p)
 	if (s.why == MAP_FAILED)
 		return;
 	trial(&s, p, s.first);
-	while (s.first[0] && (fewer_items(&s) | fewer_nodes(&s) | plainer(&s)))
-		;
+	for (bool went = true; went && s.first[0];) { /* each has its turn */
+		went = fewer_items(&s);
+		went = fewer_nodes(&s) || went;
+		went = plainer(&s) || went;
+	}
 	printf("# %u trials: %s\n", s.trials, s.first);
 	(void)munmap(s.why, WHY_MAX);
 }
