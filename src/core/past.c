@@ -582,7 +582,12 @@ static bool other_of(struct view *v, const struct shown *s, struct shown *ret)
 	return true;
 }
 
-/* Those that the lineage of s and of what it contends with may have in common. */
+/*
+ * Those that the lineage of s and of what it contends with may have in common: their own, that of
+ * the file a copy was made of, and files that had one of their names before a save replaced them
+ * there.  What else once stood at the place does not count: whether it was ever seen there depends
+ * on what came first.
+ */
 static void consider_lineage(struct view *v, struct seen_by *seen, const struct shown *s,
 			     const struct shown *other)
 {
@@ -603,7 +608,8 @@ static void consider_lineage(struct view *v, struct seen_by *seen, const struct 
 			history_names(parts.at[k], (struct bytes){s->nominal, s->nominal_len});
 
 		while (history_names_next(v, &w, &h))
-			if (h.type == TYPE_FILE)
+			if (h.type == TYPE_FILE && (name_id_compare(h.n, s->n) == 0 ||
+						    (other && name_id_compare(h.n, other->n) == 0)))
 				consider_inode(v, seen, h.inode);
 	}
 }
