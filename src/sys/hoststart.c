@@ -446,6 +446,10 @@ enum err host_open(const struct host_config *c, struct host **ret)
 		e = take_marker(h, &ev.start.clean);
 	if (!e)
 		e = start_rows(h);
+	/* What a killed daemon left in the page cache is acted on from now on, membership above
+	 * all, and must not be lost to a power cut. */
+	if (!e)
+		e = files_sync(h->files);
 	if (!e)
 		e = start_hands(h);
 	if (!e)

@@ -23,8 +23,7 @@ struct options {
 	bool verbose;
 	bool small; /* few devices, few acts, small files */
 	bool roles; /* admins change roles, remove and retire */
-	bool forks; /* images are made at any moment, liars make two bundles of one number: one
-		       life forks into two */
+	bool forks; /* liars make two bundles of one number, and refer to what they have not seen */
 	bool unsynced; /* own bundles leave before they are synced */
 };
 
@@ -90,7 +89,7 @@ struct plan {
 	bool tiny; /* contents that ride in the record: nobody need meet the author */
 	bool real; /* the true ciphers */
 	bool unsynced;
-	bool forks; /* images of devices that hold records back, too */
+	bool forks; /* liars refer to what they have not seen, too */
 	struct item *items; /* owned */
 	uint32_t items_count, items_room;
 };

@@ -283,6 +283,7 @@ void simfile_space(struct simnode *n)
 
 static void shadow_write(struct shadow *s, uint64_t off, struct bytes data)
 {
+	s->changed = true;
 	if (!s->known)
 		return;
 	if (off + data.len > s->bytes.len) {
@@ -345,6 +346,7 @@ static void truncate_once(struct simnode *n, uint64_t file)
 		return;
 	}
 	s = shadow_of(n, file);
+	s->changed = true;
 	if (s->known && ev.truncate.size < s->bytes.len) {
 		s->bytes.len = ev.truncate.size;
 	} else if (s->known && ev.truncate.size > s->bytes.len) {
@@ -376,8 +378,9 @@ static void close_written(struct simnode *n, uint64_t file)
 	struct shadow *s = shadow_of(n, file);
 	struct inode_id inode = s->inode;
 
-	if (s->known && s->writers == 1 && view_is_shown(node_view(n->node), inode))
+	if (s->known && s->changed && s->writers == 1 && view_is_shown(node_view(n->node), inode))
 		oracle_closed(n, inode, wr_view(&s->bytes));
+	s->changed &= s->writers > 1;
 	close_one(n, file, true);
 }
 

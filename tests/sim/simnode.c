@@ -412,6 +412,7 @@ void simnode_start(struct simnode *n)
 		world_fail(n->w, "node %u: replay: %s", n->no, err_text(e));
 		return;
 	}
+	simdisk_sync(&n->disk); /* as sys/host: what is replayed is acted on */
 	oracle_started(n, false);
 	ev.start.clean = n->disk.clean;
 	n->disk.clean = false;
@@ -503,8 +504,6 @@ void simnode_image(struct simnode *n)
 {
 	if (!n->node || n->dying || !node_is_member(n->node))
 		return;
-	if (!n->w->p->forks && !node_idle(n->node))
-		return; /* what it still holds it would publish in both lives */
 	simnode_sync(n); /* as the tools that make such images ask for */
 	image_copy(&n->image, &n->disk, &n->snap);
 	oracle_image(n);

@@ -43,6 +43,7 @@ struct shadow { /* what a file opened on a node must hold */
 	uint64_t file;
 	struct inode_id inode;
 	bool known; /* bytes is its content */
+	bool changed; /* by a write that succeeded, since it was closed by all */
 	struct wr bytes;
 	uint32_t handles, writers;
 };
