@@ -12,6 +12,7 @@
  *	WANT, NO, CANCEL	count u32 (1..WIRE_NAMES_MAX), count times 32
  *	DATA	the sealed piece to the end
  *	PING, PONG	number u64
+ *	ACK	the acknowledgement to the end
  *
  * A message that decodes re-encodes to the same bytes: there is one way to say each thing.
  * Pure.  Called by sys/link (PING, PONG) and whoever hands messages to the core.
@@ -123,6 +124,8 @@ static enum err body_decode(struct rd *r, struct wire_message *m)
 		return names_decode(r, m);
 	case WIRE_DATA:
 		return rest_decode(r, &m->data);
+	case WIRE_ACK:
+		return rest_decode(r, &m->ack);
 	case WIRE_PING:
 	case WIRE_PONG:
 		m->number = rd_u64(r);
@@ -188,6 +191,9 @@ void wire_encode(struct wr *w, const struct wire_message *m)
 		break;
 	case WIRE_DATA:
 		wr_bytes(w, m->data);
+		break;
+	case WIRE_ACK:
+		wr_bytes(w, m->ack);
 		break;
 	case WIRE_PING:
 	case WIRE_PONG:

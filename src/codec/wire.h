@@ -30,7 +30,8 @@ enum wire_type {
 	WIRE_NO = 8, /* names of pieces wanted that the sender does not hold */
 	WIRE_CANCEL = 9, /* names no longer wanted */
 	WIRE_PING = 10, /* number u64 */
-	WIRE_PONG = 11
+	WIRE_PONG = 11,
+	WIRE_ACK = 12 /* what some member has applied, signed by it: codec/ack */
 };
 enum refuse_code { REFUSE_UNKNOWN = 1, REFUSE_USED, REFUSE_EXPIRED, REFUSE_ROLE, REFUSE_VERSION };
 
@@ -63,6 +64,7 @@ struct wire_message {
 			const uint8_t *at; /* count times HASH_LEN */
 		} names; /* WANT, NO, CANCEL */
 		struct bytes data;
+		struct bytes ack;
 		uint64_t number; /* PING, PONG */
 	};
 };

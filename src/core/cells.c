@@ -7,7 +7,8 @@
  * its bytes.
  *
  *	origin		dot inc op, t, in inc seq, vector key[16]
- *	'I' inode	type rdev target born birth made wall, stamped mode owner mtime, listed,
+ *	'I' inode	type rdev target born birth made wall, stamped mode owner mtime, listed
+ *			tidied,
  *			heads: origin mtime content; gone: origin
  *	'L' inode n	heads: origin wall flags [place] [prev]
  *	'D' directory	flags level at born candidates contested subdirs named mtime
@@ -169,6 +170,7 @@ bool cells_read_inode(struct view *v, struct inode_id id, struct bytes row, stru
 	i->gid = rd_u32(&r);
 	i->mtime_ns = (int64_t)rd_u64(&r);
 	i->listed = rd_u64(&r);
+	i->tidied = rd_u8(&r);
 	return get_heads(v, &r, i) && row_done(v, &r);
 }
 
@@ -201,6 +203,7 @@ void cells_write_inode(struct wr *w, const struct inode_row *i)
 	wr_u32(w, i->gid);
 	wr_u64(w, (uint64_t)i->mtime_ns);
 	wr_u64(w, i->listed);
+	wr_u8(w, i->tidied);
 	wr_u32(w, i->heads_count);
 	wr_u32(w, i->gone_count);
 	for (uint32_t n = 0; n < i->heads_count; n++) {

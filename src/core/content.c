@@ -508,3 +508,25 @@ enum err content_start(struct content *c, struct step *s)
 	}
 	return ERR_OK;
 }
+
+/* ---- what forgetting asks ---- */
+
+void content_held(struct content *c, struct oldest *ret)
+{
+	for (size_t k = 0; c->works && k < CONTENT_BUCKETS; k++) {
+		for (const struct file *f = c->by_inode[k]; f; f = f->next_by_inode) {
+			const struct work *w = f->sealing;
+			if (w && w->at.t < ret->t)
+				*ret = (struct oldest){
+					w->at.t, w->at.vec, {w->at.dot.inc, w->at.own_seq}};
+		}
+	}
+}
+
+bool content_busy(struct content *c, struct inode_id inode)
+{
+	for (const struct file *f = *content_bucket(c, inode); f; f = f->next_by_inode)
+		if (inode_equal(f->inode, inode))
+			return true;
+	return false;
+}

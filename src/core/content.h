@@ -94,6 +94,9 @@ uint64_t content_ahead(struct content *c, uint64_t file, uint64_t off, uint64_t 
 /* Only up to there could be looked ahead, as a manifest node is missing: go on from there. */
 void content_ahead_until(struct content *c, uint64_t file, uint64_t off);
 bool content_segment_in_use(struct content *c, uint64_t segment);
+/* The oldest version that has its clock and is not emitted yet, if it is older than *ret. */
+void content_held(struct content *c, struct oldest *ret);
+bool content_busy(struct content *c, struct inode_id inode); /* open, or being written */
 uint64_t content_works(const struct content *c);
 uint64_t content_bytes(const struct content *c); /* unsealed, in the data log */
 

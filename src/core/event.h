@@ -65,6 +65,7 @@ enum event_kind {
 	EV_DOWN, /* peer */
 	EV_ROSTER, /* message.bytes: a roster message, decoded here */
 	EV_VECTOR, /* vector: takes vec */
+	EV_ACK, /* message.bytes: an acknowledgement, decoded here */
 	EV_BUNDLE, /* bundle: takes it; signature verified, opened if we hold the key */
 	EV_JOIN, /* join: somebody asks to join */
 	EV_REFUSE, /* refuse: our wish to join was refused */
@@ -272,6 +273,7 @@ struct action {
 		struct {
 			uint64_t peer;
 			bool bulk;
+			bool durable; /* once the journal is, up to this step */
 			uint8_t *message; /* owned by the action */
 			size_t len;
 		} send;

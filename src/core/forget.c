@@ -18,8 +18,8 @@
  *
  * Rows are this device's own: members forget at different times, and show the same all the while.
  *
- *	'V' 'b' batch		t u64, state u8, [vector]	t: clock of the latest own record in
- *it 'V' 'q' batch, inode	(empty)
+ *	'V' 'b' batch		t u64, state u8, inodes u64, [vector]; t: of the latest own record
+ *	'V' 'q' batch, inode	(empty)
  *
  * I1  an inode's `listed` is the batch whose row of 'q' it has; 0: none
  * I2  a batch has a row while inodes are listed in it; numbers rise, the open one has the greatest
@@ -33,7 +33,7 @@
 
 enum batch_state { BATCH_OPEN = 0, BATCH_CLOSING = 1, BATCH_DATED = 2 };
 struct batch {
-	uint64_t no, t;
+	uint64_t no, t, inodes;
 	enum batch_state state;
 	struct vector *vec; /* dated; owned */
 };
@@ -61,6 +61,7 @@ static void batch_put(struct view *v, const struct batch *b)
 
 	wr_u64(&w, b->t);
 	wr_u8(&w, (uint8_t)b->state);
+	wr_u64(&w, b->inodes);
 	if (b->state == BATCH_DATED)
 		vector_encode(&w, b->vec);
 	rows_wr(v, &w);
@@ -73,6 +74,7 @@ static bool batch_read(struct view *v, struct rd r, struct batch *b)
 	b->vec = NULL;
 	b->t = rd_u64(&r);
 	b->state = (enum batch_state)rd_u8(&r);
+	b->inodes = rd_u64(&r);
 	if (b->state == BATCH_DATED) {
 		enum err e = vector_decode(&r, &b->vec);
 		if (e)
@@ -115,8 +117,8 @@ static uint64_t open_batch(struct view *v)
 	return v->batch;
 }
 
-/* The open batch has a row, and its clock covers r. */
-static void batch_touch(struct view *v, uint64_t no, const struct record *r)
+/* A batch gains or loses an inode; its clock covers r, when it is given. */
+static void batch_touch(struct view *v, uint64_t no, int more, const struct record *r)
 {
 	struct rkey k = batch_key(no);
 	auto_batch b = {.no = no};
@@ -124,9 +126,10 @@ static void batch_touch(struct view *v, uint64_t no, const struct record *r)
 	uint64_t t = r && r->in.seq == 0 ? r->t : 0; /* others' records came in a bundle */
 
 	bool had = rows_get(v, &k, &value) && batch_read(v, rd_of(wr_view(&value)), &b);
-	if (v->bad || (had && b.t >= t))
+	if (v->bad || (had && b.t >= t && !more))
 		return;
 	b.t = MAX(b.t, t);
+	b.inodes += (uint64_t)(int64_t)more;
 	batch_put(v, &b);
 }
 
@@ -146,9 +149,11 @@ static void list(struct view *v, struct inode_row *i, bool want, const struct re
 	uint64_t to = want ? open_batch(v) : 0;
 
 	if (to)
-		batch_touch(v, to, r);
+		batch_touch(v, to, i->listed != to, r);
 	if (v->bad || i->listed == to)
 		return;
+	if (i->listed)
+		batch_touch(v, i->listed, -1, NULL);
 	struct rkey from = list_key(i->listed), key = list_key(to);
 	rows_key_inode(&from, i->id);
 	rows_key_inode(&key, i->id);
@@ -303,6 +308,7 @@ static bool forget_inode(struct view *v, struct job *j, struct inode_row *i)
 	rows_key_inode(&listed, i->id);
 	rows_del(v, &row);
 	rows_del(v, &listed);
+	batch_touch(v, i->listed, -1, NULL);
 	rows_count(v, ROW_COUNT, -1);
 	j->done->inodes++;
 	return true;
@@ -335,6 +341,7 @@ static bool tidy_inode(struct view *v, struct job *j, struct inode_row *i)
 			drop_row(v, j, &w.at);
 	}
 	bool all = j->rows > 0;
+	i->tidied = true;
 	if (all)
 		i->gone_count = 0;
 	cells_put_inode(v, i);
@@ -354,6 +361,7 @@ static bool forget_one(struct view *v, struct job *j, struct inode_id id)
 	j->rows -= MIN(j->rows, 1);
 	if (j->b->busy && j->b->busy(j->b->arg, id)) {
 		list(v, &i, true, NULL); /* asked again with the next batch */
+		j->done->busy++;
 		return true;
 	}
 	switch (use_of(v, &i)) {
@@ -391,6 +399,42 @@ static bool forget_batch(struct view *v, struct job *j, uint64_t no)
 	return !v->bad;
 }
 
+/* ---- what was forgotten ---- */
+
+struct vector *forget_below(struct view *v)
+{
+	struct rkey k = rows_key_view(ROW_FORGOT);
+	auto_wr w = {0};
+	struct vector *vec = NULL;
+
+	if (!rows_get(v, &k, &w))
+		return NULL;
+	struct rd r = rd_of(wr_view(&w));
+	enum err e = vector_decode(&r, &vec);
+	if (e)
+		rows_fail(v, e == ERR_NOMEM ? e : fail(ERR_DAMAGED));
+	return vec;
+}
+
+/* Before anything of a batch goes. */
+static void note_below(struct view *v, const struct vector *vec)
+{
+	struct rkey k = rows_key_view(ROW_FORGOT);
+	struct vector *old = forget_below(v);
+	auto_wr w = {0};
+
+	if (!vector_covers(old, vec) || !old) {
+		struct vector *more = vector_join(old, vec);
+		vector_encode(&w, more);
+		rows_wr(v, &w);
+		if (!more)
+			rows_fail(v, fail(ERR_NOMEM));
+		rows_put(v, &k, wr_view(&w));
+		vector_unref(more);
+	}
+	vector_unref(old);
+}
+
 /* ---- the step ---- */
 
 static void date(struct view *v, struct batch *b, const struct vector *applied)
@@ -406,7 +450,7 @@ static void date(struct view *v, struct batch *b, const struct vector *applied)
 
 /* Move batches on: the open one closes, unless too many wait; a closing one is dated when all of
  * this device's records that it tells of are in bundles. */
-static void turn(struct view *v, const struct forget_below *b)
+static void turn(struct view *v, const struct forget_below *b, struct forgotten *ret)
 {
 	struct walk w = batches();
 	auto_batch x = {0};
@@ -423,7 +467,8 @@ static void turn(struct view *v, const struct forget_below *b)
 			x.state = BATCH_CLOSING;
 			v->batch = x.no + 1;
 		}
-		if (x.t < b->held)
+		ret->dated = x.t < b->held;
+		if (ret->dated)
 			date(v, &x, b->applied);
 		else
 			batch_put(v, &x);
@@ -437,13 +482,15 @@ enum err forget_step(struct view *v, const struct forget_below *b, struct forgot
 	struct job j = {b, ret, b->rows};
 
 	*ret = (struct forgotten){0};
-	turn(v, b);
+	if (b->date)
+		turn(v, b, ret);
 	while (!v->bad) {
 		struct walk w = batches();
 		auto_batch x = {0};
 		if (!batch_next(v, &w, &x) || x.state != BATCH_DATED ||
 		    !vector_covers(b->stable, x.vec))
 			break;
+		note_below(v, x.vec);
 		if (!forget_batch(v, &j, x.no)) {
 			ret->more = true;
 			break;
@@ -456,13 +503,17 @@ void forget_count(struct view *v, struct forgetting *ret)
 {
 	struct walk w = batches();
 	auto_batch x = {0};
+	uint32_t waiting = 0;
+	bool open = false;
 
 	*ret = (struct forgetting){0};
 	while (batch_next(v, &w, &x)) {
 		ret->listed = true;
-		ret->undated |= x.state != BATCH_DATED;
-		ret->held_t = x.state == BATCH_CLOSING ? x.t : ret->held_t;
+		ret->inodes += x.inodes;
+		waiting += x.state == BATCH_DATED;
+		open = x.state == BATCH_OPEN;
 	}
+	ret->ready = open && waiting < BATCHES_MAX;
 }
 
 /* ---- invariants ---- */
@@ -528,8 +579,10 @@ static void check_named(struct view *v, const struct names *s)
 static void check_batches(struct view *v)
 {
 	struct walk w = {.prefix = rows_key_view(ROW_LISTED)};
+	struct forgetting f;
+	uint64_t count = 0;
 
-	while (rows_each(v, &w, NULL)) {
+	for (; rows_each(v, &w, NULL); count++) {
 		struct rd r = {.at = w.at.b + 2, .end = w.at.b + w.at.len};
 		uint64_t no = rd_be64(&r);
 		struct rkey k = batch_key(no);
@@ -540,6 +593,8 @@ static void check_batches(struct view *v)
 		assert(v->bad || rows_has(v, &k)); /* I2 */
 		assert(v->bad || no <= open_batch(v));
 	}
+	forget_count(v, &f);
+	assert(v->bad || f.inodes == count);
 }
 
 void forget_check(struct view *v)

@@ -14,6 +14,7 @@ void forget_settle(struct view *v, const struct record *r);
 
 /* As view_forget() and view_forgetting(); other failures are in v->bad. */
 enum err forget_step(struct view *v, const struct forget_below *b, struct forgotten *ret) MUST_USE;
+struct vector *forget_below(struct view *v); /* as view_forgot() */
 void forget_count(struct view *v, struct forgetting *ret);
 void forget_check(struct view *v); /* asserts I1 to I3; costs a walk */
 

@@ -507,8 +507,10 @@ static enum err apply_records(struct log *l, struct step *s, struct bundle *b,
 	struct dot *at = malloc(MAX(b->count, 1u) * sizeof(*at));
 	struct log_dots dots = {at, 0, {b->head.inc, b->head.seq}};
 	uint32_t bad = 0;
+	bool stray = false;
 	enum err e = at ? ERR_OK : fail(ERR_NOMEM);
 
+	(void)view_doubtful(l->view);
 	for (uint32_t k = 0; k < b->count && !e; k++) {
 		struct record *r = &b->records[k];
 		r->in = dots.in;
@@ -522,7 +524,9 @@ static enum err apply_records(struct log *l, struct step *s, struct bundle *b,
 	if (!e)
 		e = note_dots(l, &dots);
 	free(at);
-	if (!e && bad && !s->replaying)
+	if (!e && view_doubtful(l->view))
+		e = log_look_back(l, s, b, &stray);
+	if (!e && bad && !stray && !s->replaying)
 		step_report(s, true, "%u records of a bundle refer to what does not exist: skipped",
 			    bad);
 	return e;
@@ -784,5 +788,6 @@ enum err log_load(struct log *l, uint64_t current)
 		l->arrivals = MAX(l->arrivals, number + 1);
 	}
 	log_dots_load(l);
+	l->stray = view_is_stray(l->view);
 	return log_load_unapplied(l);
 }

@@ -258,6 +258,43 @@ enum err log_load_unapplied(struct log *l)
 	return ERR_OK;
 }
 
+/* ---- what was forgotten ---- */
+
+/* Whether a bundle has records of an incarnation that its vector does not count: left behind by an
+ * unclean stop, they had seen that log as far as it went then. */
+static bool has_left_behind(const struct bundle *b, uint64_t inc)
+{
+	for (uint32_t k = 0; k < b->count; k++)
+		if (b->records[k].dot.inc == inc)
+			return true;
+	return false;
+}
+
+/*
+ * A bundle met what may have been forgotten here: had its author seen all of that?  It had, if what
+ * its device acknowledged was true, and is now (core/stable): but a store may have been restored
+ * from an old image, or a newcomer may write before it has caught up.
+ */
+enum err log_look_back(struct log *l, struct step *s, const struct bundle *b, bool *stray)
+{
+	const struct vector *vec = b->count ? b->records[0].vec : NULL; /* all have one */
+	struct vector *f;
+	enum err e = view_forgot(l->view, &f);
+
+	for (uint32_t k = 0; !e && f && k < f->count && !*stray; k++) {
+		uint64_t seen = vector_get(vec, f->at[k].inc);
+		*stray = f->at[k].inc != b->head.inc && seen < f->at[k].seq &&
+			 !(seen == 0 && has_left_behind(b, f->at[k].inc));
+	}
+	vector_unref(f);
+	if (e || !*stray)
+		return e;
+	l->stray = true;
+	if (!s->replaying)
+		step_report(s, false, "a bundle had not seen all that is forgotten here");
+	return view_note_stray(l->view);
+}
+
 /* ---- whether the view stands where it should ---- */
 
 /* Whether one that was set aside could be applied now. */

@@ -30,7 +30,8 @@ struct log {
 		REPLAY_APPLY,
 		REPLAY_HOLD
 	} replay; /* what the journal says of a bundle */
-	bool stray; /* records of a held own bundle are in the view though it is not applied */
+	bool stray; /* records of a held own bundle are in the view though it is not applied, or
+		       some met what was forgotten: the view is to be made again */
 	bool limited; /* some incarnation has a limit, when it was last asked */
 	bool again; /* there are records that travelled twice */
 	bool rebuilding;
@@ -60,6 +61,8 @@ void log_accept_fini(struct log *l);
 /* Note that a bundle is held and not applied: takes no reference it does not make.  ERR_FULL. */
 enum err log_set_aside(struct log *l, const struct log_unapplied *u) MUST_USE;
 enum err log_load_unapplied(struct log *l) MUST_USE;
+/* Records of b, which the view doubts, were applied: *stray if the view is to be made again. */
+enum err log_look_back(struct log *l, struct step *s, const struct bundle *b, bool *stray) MUST_USE;
 /* Join vec to what the bundles of an incarnation had seen. */
 enum err log_raise(const struct vector **top, const struct vector *vec) MUST_USE;
 

@@ -142,9 +142,12 @@ static bool build(struct node *n)
 	if (n->reads)
 		reads_names(n->reads, n->view);
 	n->spread = n->log && n->roster ? spread_new(n->log, n->roster) : NULL;
+	const struct stable_config stable = {n->kv,     n->log,           n->roster,
+					     n->spread, n->config.folder, &n->config.device};
+	n->stable = n->spread ? stable_new(&stable) : NULL;
 	if (n->log)
 		node_accept_rules(n);
-	return n->roster && n->reads && n->spread && n->brake;
+	return n->roster && n->reads && n->stable && n->brake;
 }
 
 struct node *node_new(struct kv *kv, const struct node_config *c)
@@ -155,6 +158,7 @@ struct node *node_new(struct kv *kv, const struct node_config *c)
 		return NULL;
 	n->kv = kv;
 	n->config = *c;
+	n->tidy_due = UINT64_MAX;
 	rng_init(&n->rng, c->seed);
 	if (build(n))
 		return n;
@@ -166,6 +170,8 @@ void node_free(struct node *n)
 {
 	if (!n)
 		return;
+	stable_free(n->stable);
+	vector_unref(n->tidy_seen);
 	spread_free(n->spread);
 	reads_free(n->reads);
 	ahead_free(n->ahead);
@@ -263,6 +269,8 @@ enum err node_load(struct node *n)
 	if (!e)
 		e = roster_load(n->roster);
 	node_refresh_keys(n);
+	if (!e)
+		e = stable_load(n->stable);
 	if (!e)
 		e = log_load(n->log, current);
 	outbox_set_clock(n->outbox, op, t);
@@ -497,6 +505,8 @@ static enum err on_tick(struct node *n, const struct event *ev)
 	if (!e)
 		e = history_sweep(n->kv, &n->sweep, n->step.now, n->step.wall_ms,
 				  n->config.keep_ms);
+	if (!e)
+		e = node_tidy_tick(n);
 	return e ? e : content_tick(n->content, &n->step);
 }
 
@@ -539,6 +549,7 @@ static enum err dispatch(struct node *n, struct event *ev)
 	case EV_DOWN:
 	case EV_ROSTER:
 	case EV_VECTOR:
+	case EV_ACK:
 	case EV_BUNDLE:
 	case EV_JOIN:
 	case EV_REFUSE:
@@ -675,6 +686,7 @@ static enum err finish(struct node *n, const struct event *ev)
 		e = publish(n);
 	if (!e)
 		e = fetch_pump(n->fetch, &n->step);
+	node_tidy_note(n, ev);
 	if (!e && n->step.acts->journal.len)
 		e = store_clock(n);
 	return e ? e : step_sound(&n->step);
@@ -706,5 +718,6 @@ uint64_t node_deadline(const struct node *n)
 	due = MIN(due, MIN(fetch_deadline(n->fetch), outbox_deadline(n->outbox)));
 	if (n->started && n->config.keep_ms)
 		due = MIN(due, n->sweep.due_usec);
+	due = MIN(due, node_tidy_deadline(n));
 	return MIN(due, spread_deadline(n->spread));
 }

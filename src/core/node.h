@@ -143,6 +143,7 @@ struct node_counts {
 	uint64_t inodes, bundles, waiting_bundles, records_held, works, bytes_unsealed;
 	uint64_t set_aside; /* bundles held and not applied */
 	uint64_t parked_reads, pieces, piece_bytes, conflicts;
+	uint64_t removed; /* inodes of which something removed is remembered */
 };
 void node_counts(struct node *n, struct node_counts *ret);
 enum aside_why {

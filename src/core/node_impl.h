@@ -11,6 +11,7 @@
 #include "core/node.h"
 #include "core/reads.h"
 #include "core/spread.h"
+#include "core/stable.h"
 #include "core/tables.h"
 
 /* Of bundles that waited, in one step; and then one more. */
@@ -30,6 +31,7 @@ struct node {
 	struct ahead *ahead;
 	struct reads *reads;
 	struct spread *spread;
+	struct stable *stable;
 	struct folder_keys keys;
 	bool have_keys, started, clean_start;
 	bool waiting_due; /* bundles that waited may be ready: the next tick looks */
@@ -48,6 +50,9 @@ struct node {
 	uint64_t pieces, piece_bytes;
 	struct history_sweep sweep;
 	int64_t dated_ms; /* of the last J_DATE */
+	uint64_t tidy_due; /* when removed things are looked at; UINT64_MAX: nothing to look at */
+	bool tidy_busy; /* something waits only for a program that has it open */
+	const struct vector *tidy_seen; /* applied, when stable was last told; owned */
 	struct sink sink; /* of node_work_map() */
 };
 
@@ -90,5 +95,11 @@ void node_net_keep_all(struct node *n); /* ACT_KEEP for each member with an addr
 /* A record of this device with all heads as its parents. */
 enum err node_net_join_heads(struct node *n) MUST_USE;
 enum err node_net_apply_waiting(struct node *n) MUST_USE;
+
+/* node_tidy.c: what may be forgotten, and who must have heard of it */
+void node_tidy_note(struct node *n, const struct event *ev); /* at the end of each step */
+enum err node_tidy_tick(struct node *n) MUST_USE;
+enum err node_tidy_ack(struct node *n, const struct event *ev) MUST_USE; /* EV_ACK */
+uint64_t node_tidy_deadline(const struct node *n);
 
 #endif

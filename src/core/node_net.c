@@ -73,6 +73,7 @@ static enum err roster_grew(struct node *n, const struct peer *from)
 {
 	bool had = n->have_keys;
 
+	stable_stir(n->stable, &n->step, false);
 	n->waiting_due = log_waiting(n->log) > 0;
 	node_refresh_keys(n);
 	enum err e = node_begin(n);
@@ -274,6 +275,8 @@ static enum err on_vector(struct node *n, const struct event *ev)
 		vector_unref(ev->vector.take_applied);
 		return e;
 	}
+	if (!p->greeted)
+		stable_stir(n->stable, &n->step, true);
 	return spread_vector(n->spread, &n->step, p, ev->vector.take_applied, &ev->vector.roster);
 }
 
@@ -462,6 +465,8 @@ enum err node_net(struct node *n, struct event *ev)
 		return on_roster(n, ev);
 	case EV_VECTOR:
 		return on_vector(n, ev);
+	case EV_ACK:
+		return node_tidy_ack(n, ev);
 	case EV_BUNDLE:
 		return on_bundle(n, ev);
 	case EV_JOIN:

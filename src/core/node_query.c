@@ -156,6 +156,10 @@ void node_counts(struct node *n, struct node_counts *ret)
 				    .parked_reads = reads_count(n->reads),
 				    .pieces = n->pieces,
 				    .piece_bytes = n->piece_bytes};
+	struct forgetting f;
+
+	if (view_forgetting(n->view, &f) == ERR_OK)
+		ret->removed = f.inodes;
 	if (view_conflicts(n->view, count_conflict, &ret->conflicts) != ERR_OK)
 		ret->conflicts = 0;
 }
@@ -217,7 +221,8 @@ static bool writes_nothing(const struct event *ev)
 	if (kind == EV_BUNDLE_SEALED)
 		return ev->bundle_sealed.err != ERR_OK;
 	return kind == EV_READ || kind == EV_READ_CANCEL || kind == EV_DOWN || kind == EV_WANT ||
-	       kind == EV_NO || kind == EV_CANCEL || kind == EV_UP || kind == EV_VECTOR;
+	       kind == EV_NO || kind == EV_CANCEL || kind == EV_UP || kind == EV_VECTOR ||
+	       kind == EV_ACK;
 }
 
 /* What applying bundles that wait may write besides. */

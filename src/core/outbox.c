@@ -16,6 +16,7 @@
 struct item {
 	struct dot dot;
 	uint64_t t, group; /* group: t of its first record */
+	uint64_t own_seq; /* last own bundle when it was emitted; 0: not known: as if none */
 	const struct vector *vec; /* owned */
 	struct inode_id inode, origin; /* origin: of a promoted copy, the inode it was a copy of */
 	uint8_t *at; /* encoded record; owned */
@@ -170,7 +171,7 @@ static struct inode_id origin_of(const struct record *r)
 							 : (struct inode_id){0, 0};
 }
 
-static enum err item_of(struct outbox *o, const struct record *r, uint64_t group)
+static enum err item_of(struct outbox *o, const struct record *r, uint64_t group, uint64_t own_seq)
 {
 	struct wr w = {0};
 	size_t len;
@@ -183,6 +184,7 @@ static enum err item_of(struct outbox *o, const struct record *r, uint64_t group
 	struct item i = {.dot = r->dot,
 			 .t = r->t,
 			 .group = group,
+			 .own_seq = own_seq,
 			 .inode = r->inode,
 			 .origin = origin_of(r)};
 	i.vec = vector_ref(r->vec);
@@ -201,7 +203,15 @@ static void emit_next(void *arg, struct dot *dot, uint64_t *t)
 	*t = next_t(o, o->step);
 }
 
-static enum err put_out(struct outbox *o, struct record *r, uint64_t group)
+/* The last bundle of this device's current log. */
+static uint64_t own_seq(const struct outbox *o)
+{
+	const struct log_inc *i = log_find(o->log, log_current(o->log));
+
+	return i ? i->seq : 0;
+}
+
+static enum err put_out(struct outbox *o, struct record *r, uint64_t group, uint64_t seq)
 {
 	r->in = (struct where){log_current(o->log), 0};
 	enum err e = ERR_OK;
@@ -216,7 +226,7 @@ static enum err put_out(struct outbox *o, struct record *r, uint64_t group)
 	if (e && later)
 		log_unsettle(o->log);
 	log_note_own(o->log, r->vec);
-	return item_of(o, r, group);
+	return item_of(o, r, group, seq);
 }
 
 static enum err emit(void *arg, struct record *r)
@@ -234,7 +244,7 @@ static enum err emit(void *arg, struct record *r)
 		o->group = r->t;
 	o->in_group++;
 	record_encode(&o->gathered, r);
-	return put_out(o, r, o->group);
+	return put_out(o, r, o->group, own_seq(o));
 }
 
 struct emitter outbox_emitter(struct outbox *o)
@@ -275,6 +285,7 @@ void outbox_reserve(struct outbox *o, struct step *s, struct reserved *ret)
 	ret->wall_ms = s->wall_ms;
 	ret->vec = vector_ref(log_seen(o->log));
 	log_note_own(o->log, ret->vec);
+	ret->own_seq = own_seq(o);
 }
 
 enum err outbox_emit_at(struct outbox *o, struct step *s, const struct reserved *at,
@@ -297,7 +308,7 @@ enum err outbox_emit_at(struct outbox *o, struct step *s, const struct reserved 
 		record_encode(w, r);
 		step_entry_end(s, mark);
 	}
-	return put_out(o, r, r->t);
+	return put_out(o, r, r->t, at->own_seq);
 }
 
 enum err outbox_replay(struct outbox *o, struct bytes body)
@@ -321,10 +332,12 @@ enum err outbox_replay(struct outbox *o, struct bytes body)
 			break;
 		rec.vec = vec;
 		group = group ? group : rec.t;
+		/* One whose dot was given earlier, for a version, is older than bundles since. */
+		bool next = rec.dot.inc == log_current(o->log) && rec.dot.op >= o->next_op;
 		if (rec.dot.inc == log_current(o->log))
 			o->next_op = MAX(o->next_op, rec.dot.op + 1);
 		o->last_t = MAX(o->last_t, rec.t);
-		e = put_out(o, &rec, group);
+		e = put_out(o, &rec, group, next ? own_seq(o) : 0);
 	}
 	o->replaying = false;
 	record_arena_free(arena);
@@ -338,6 +351,15 @@ void outbox_stir(struct outbox *o)
 {
 	o->stirred = true;
 	o->news++;
+}
+
+void outbox_held(const struct outbox *o, struct oldest *ret)
+{
+	*ret = (struct oldest){.t = UINT64_MAX};
+	if (!o->count)
+		return;
+	const struct item *i = &o->items[0]; /* I1 */
+	*ret = (struct oldest){i->t, i->vec, {i->dot.inc, i->own_seq}};
 }
 
 uint32_t outbox_count(const struct outbox *o)

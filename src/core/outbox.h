@@ -51,6 +51,7 @@ enum err outbox_end(struct outbox *o) MUST_USE;
 struct emitter outbox_emitter(struct outbox *o);
 /* Give a dot, clock and vector to a version that is cut now; it is emitted by outbox_emit_at(). */
 struct reserved {
+	uint64_t own_seq; /* last own bundle then; 0: none, or not known any more */
 	struct dot dot;
 	uint64_t t;
 	int64_t wall_ms;
@@ -84,6 +85,15 @@ enum err outbox_replay_own(struct outbox *o, struct bytes body, uint64_t body_at
 /* A bundle that could not be stored is tried again after OUTBOX_RETRY_USEC. */
 void outbox_tick(struct outbox *o, const struct step *s);
 uint64_t outbox_deadline(const struct outbox *o);
+
+/* What is given out and in no bundle yet: the oldest of it bounds what may be acknowledged, as
+ * vectors rise with clocks. */
+struct oldest {
+	uint64_t t; /* UINT64_MAX: nothing is held */
+	const struct vector *vec; /* what it had seen, its own log aside; borrowed */
+	struct where own; /* and of that: only up to there is all older than it */
+};
+void outbox_held(const struct outbox *o, struct oldest *ret);
 
 uint32_t outbox_count(const struct outbox *o); /* records in no bundle yet */
 bool outbox_busy(const struct outbox *o); /* a bundle is being sealed */

@@ -416,6 +416,7 @@ static enum err unknown(struct view *v)
 {
 	if (v->bad)
 		return v->bad;
+	v->doubtful = true; /* unless it was forgotten, and the author had not heard of that */
 	return fail(ERR_MALFORMED);
 }
 
@@ -521,6 +522,7 @@ enum err reg_apply_content(struct view *v, const struct record *r, bool *done)
 	if (!cells_inode(v, r->inode, &i) || i.type != TYPE_FILE ||
 	    (!r->content.dropped && r->content.content.len == 0))
 		return unknown(v);
+	v->doubtful |= i.tidied;
 	*done = false;
 	for (uint32_t k = 0; k < i.heads_count + i.gone_count && !*done; k++) {
 		const struct origin *h =
@@ -555,6 +557,7 @@ static void leave_first(struct view *v, const struct record *r, const struct ori
 
 	if (!cells_inode(v, r->ino.origin_inode, &i))
 		return;
+	v->doubtful |= i.tidied;
 	struct dot *before = dots_of(v, &i);
 	uint32_t count = i.heads_count;
 	bool took = take_head(v, &i, o->dot, r);
@@ -670,6 +673,7 @@ enum err reg_apply_link(struct view *v, const struct record *r, bool *done)
 	    (n->has_place && !place_sound(v, &n->place)) ||
 	    (n->has_prev && !place_sound(v, &n->prev)))
 		return unknown(v);
+	v->doubtful |= i.tidied;
 	h.o = origin_of(v, r);
 	(void)cells_link(v, r->inode, n->name, &l);
 	*done = false;

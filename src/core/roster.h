@@ -60,6 +60,9 @@ uint64_t roster_limit(struct roster *r, const struct device_id *d, const struct 
  * what a brake held; with welcome also those of admissions: a new member begins with what the
  * members had. */
 uint64_t roster_granted(const struct roster *r, uint64_t inc, bool welcome);
+/* Whether held has all that the records which limit somebody vouch for: of such devices nothing
+ * else that counts is to come. */
+bool roster_covered(const struct roster *r, const struct vector *held);
 bool roster_name(const struct roster *r, char name[MEMBER_NAME_MAX + 1]); /* the folder's */
 /* Whether an invitation's token (hash of its secret) was used by an ADD record. */
 bool roster_token_used(const struct roster *r, const struct hash *token);

@@ -227,6 +227,16 @@ uint64_t roster_granted(const struct roster *r, uint64_t inc, bool welcome)
 	return most;
 }
 
+bool roster_covered(const struct roster *r, const struct vector *held)
+{
+	for (uint32_t k = 0; k < r->vecs_count; k++) {
+		const struct record_held *h = &r->at[r->vecs[k]];
+		if (h->limits && !vector_covers(held, h->m.vec))
+			return false;
+	}
+	return true;
+}
+
 /* ---- keys ---- */
 
 bool roster_keys(struct roster *r, struct folder_keys *ret)

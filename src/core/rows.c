@@ -13,11 +13,13 @@
  *
  *	'V' 'b' batch			t, state, vector	see core/forget
  *	'V' 'c' parent name 0		(empty)		contested place
+ *	'V' 'f'				vector		see core/forget
  *	'V' 'h' derived id		inode, dot	head that may be shown as a copy
  *	'V' 'n'				u64		inodes known
  *	'V' 'q' batch, inode		(empty)		listed: see core/forget
  *	'V' 'o' / 's' / 't' directory	(empty)		survivor / skipped move / moved twice
  *	'V' 'u' parent name 0		(empty)		united directories
+ *	'V' 'y'				(empty)		to be made again
  *	'v' hash[16]			vector
  */
 #include "core/rows.h"

@@ -88,16 +88,19 @@ struct forget_below {
 	/* Whether an inode is in use here although it has no name (open); NULL: none is. */
 	bool (*busy)(void *arg, struct inode_id id);
 	void *arg;
+	bool date; /* look at what was listed since the last time, too */
 	uint32_t rows; /* at most so many go in one step, and a few more */
 };
 struct forgotten {
 	uint64_t inodes, heads; /* heads: removed names of files that have another */
+	uint64_t busy; /* inodes left alone because they are in use */
+	bool dated; /* a batch was; the next may be, too */
 	bool more; /* call again */
 };
 struct forgetting {
 	bool listed; /* there is something that may be forgotten some day */
-	bool undated; /* some of it waits for a look, not for other members */
-	uint64_t held_t; /* what is to be looked at next waits for own records up to that clock */
+	uint64_t inodes; /* of so many */
+	bool ready; /* some of it waits for a look, neither for own records nor for members */
 };
 
 /* What local operations hand their records to. */

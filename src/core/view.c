@@ -57,6 +57,7 @@ enum err view_reset(struct view *v)
 	v->bad = ERR_OK;
 	forget_caches(v);
 	v->has_unions = -1;
+	v->batch = 0;
 	dirs_add_root(v);
 	rows_flush(v);
 	return v->bad;
@@ -160,8 +161,10 @@ static enum err apply_link(struct view *v, const struct record *r, bool *done)
 	bool known = cells_inode(v, r->inode, &i);
 	if (v->bad)
 		return v->bad;
-	if (!known)
+	if (!known) {
+		v->doubtful = true;
 		return fail(ERR_MALFORMED);
+	}
 	bool had = i.type != TYPE_DIR && reg_current(v, &i, r->link.name, &before);
 	enum err e = reg_apply_link(v, r, done);
 	if (e || *done)
@@ -404,6 +407,39 @@ enum err view_forget(struct view *v, const struct forget_below *b, struct forgot
 	if (e)
 		rows_drop(v);
 	return e;
+}
+
+bool view_doubtful(struct view *v)
+{
+	bool was = v->doubtful;
+
+	v->doubtful = false;
+	return was;
+}
+
+enum err view_note_stray(struct view *v)
+{
+	struct rkey k = rows_key_view(ROW_STRAY);
+
+	begin(v);
+	rows_put(v, &k, (struct bytes){NULL, 0});
+	rows_flush(v);
+	return v->bad;
+}
+
+bool view_is_stray(struct view *v)
+{
+	struct rkey k = rows_key_view(ROW_STRAY);
+
+	begin(v);
+	return rows_has(v, &k);
+}
+
+enum err view_forgot(struct view *v, struct vector **ret)
+{
+	begin(v);
+	*ret = forget_below(v);
+	return v->bad;
 }
 
 enum err view_forgetting(struct view *v, struct forgetting *ret)

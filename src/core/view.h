@@ -78,6 +78,19 @@ enum err view_digest(struct view *v, struct hash *ret) MUST_USE;
 /* Forget what no record to come can concern, a bounded part of it in one call.  Shows nothing
  * else than before.  Called between bundles. */
 enum err view_forget(struct view *v, const struct forget_below *b, struct forgotten *ret) MUST_USE;
+/*
+ * Whether, since it was last asked, a record met something that may have been forgotten: an inode
+ * that is not known, or a file of which heads were.  If its author had applied less than all that
+ * was forgotten here, it may mean what is no more, and the view must be made again without
+ * forgetting: members who had not forgotten it show it.
+ */
+bool view_doubtful(struct view *v);
+/* The view is to be made again: remembered over a restart, until view_reset(). */
+enum err view_note_stray(struct view *v) MUST_USE;
+bool view_is_stray(struct view *v);
+/* The vector below which all lies that was forgotten since the view was made; owned; NULL: nothing
+ * was. */
+enum err view_forgot(struct view *v, struct vector **ret) MUST_USE;
 enum err view_forgetting(struct view *v, struct forgetting *ret) MUST_USE;
 uint64_t view_inodes(struct view *v); /* inodes known, for statfs */
 uint64_t view_names(struct view *v); /* of files, symlinks and the like that stand somewhere */

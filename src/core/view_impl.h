@@ -28,9 +28,11 @@ enum view_row {
 	ROW_BATCH = 'b', /* number -> what stands in it may be forgotten when: core/forget */
 	ROW_CONTESTED = 'c', /* parent, name: something to work out there */
 	ROW_COPY = 'h', /* derived id -> inode, dot of a head, while the inode has several */
+	ROW_FORGOT = 'f', /* -> vector: all that was forgotten lies below it */
 	ROW_COUNT = 'n', /* -> inodes known */
 	ROW_NAMES = 'N', /* -> names of files that stand somewhere */
 	ROW_LISTED = 'q', /* batch, inode: something of it may be forgotten some day */
+	ROW_STRAY = 'y', /* what was forgotten was met: the view is to be made again */
 	ROW_SURVIVOR = 'o', /* directory: live, yet no place of its own */
 	ROW_SKIPPED = 's', /* directory: its move is skipped */
 	ROW_TWICE = 't', /* directory: moved to two places at once */
@@ -72,6 +74,7 @@ struct inode_row {
 	uint32_t mode, uid, gid;
 	int64_t mtime_ns;
 	uint64_t listed; /* the batch that ROW_LISTED has it in; 0: none */
+	bool tidied; /* heads of it were forgotten while it had a name */
 	uint32_t heads_count, gone_count;
 	struct head *heads; /* stamp falling */
 	struct origin *gone; /* versions dropped or promoted away, which no head has seen */
@@ -189,6 +192,7 @@ struct view {
 	uint32_t news_count, news_room;
 	struct named *named;
 	uint32_t named_count, named_room;
+	bool doubtful; /* a record met what was forgotten; until view_doubtful() */
 	bool plain; /* the register written last holds one head, a place */
 	uint64_t batch; /* what is listed now goes into it; 0: not looked up yet */
 	/* caches; -1: not known */

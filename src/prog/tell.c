@@ -88,6 +88,7 @@ static void add_counts(json_t *o, const struct node_counts *c)
 		{"bundles", c->bundles},
 		{"bundles_waiting", c->waiting_bundles},
 		{"records_held", c->records_held},
+		{"removed_remembered", c->removed},
 		{"files_unsealed", c->works},
 		{"bytes_unsealed", c->bytes_unsealed},
 		{"reads_waiting", c->parked_reads},

@@ -15,6 +15,7 @@ struct outgoing { /* a message that waits to be handed to the link */
 	struct outgoing *next;
 	enum action_kind kind;
 	uint64_t peer, addr;
+	uint64_t end; /* it leaves when the journal is durable up to there */
 	enum link_class class;
 	uint8_t *message;
 	size_t len;

@@ -9,8 +9,9 @@
  *
  * A bundle leaves only when the journal is durable up to its end: a power cut must not take it
  * from its author, who would put the same records into another bundle, and what saw what would
- * depend on which of the two a member took them from (found by the simulator).  The sync is a job
- * of the pool, so neither a program nor the network waits for it; other messages need not wait.
+ * depend on which of the two a member took them from (found by the simulator).  Nor may a power
+ * cut take what the device has acknowledged: that waits likewise.  The sync is a job of the pool,
+ * so neither a program nor the network waits for it; other messages need not wait.
  *
  * I1  each queue holds messages in the order of their steps; only the thread that set sending
  *     takes from it
@@ -47,6 +48,7 @@ static struct outgoing *outgoing_of(struct action *a)
 		o->peer = a->stored.peer;
 		o->addr = a->stored.addr;
 		o->len = a->stored.len;
+		o->end = o->addr + o->len;
 	}
 	return o;
 }
@@ -62,7 +64,11 @@ void hosthands_queue(struct host *h, struct actions *a)
 
 		if (!o)
 			continue;
-		struct queue *q = act->kind == ACT_SEND ? &h->messages : &h->bundles;
+		bool waits = act->kind == ACT_SEND_BUNDLE || act->send.durable;
+		struct queue *q = waits ? &h->bundles : &h->messages;
+
+		if (act->kind == ACT_SEND && waits)
+			o->end = files_journal_end(h->files);
 		(void)pthread_mutex_lock(&h->out_mutex);
 		*q->last = o;
 		q->last = &o->next;
@@ -147,7 +153,7 @@ static uint64_t end_of(const struct outgoing *list)
 	uint64_t end = 0;
 
 	for (; list; list = list->next)
-		end = MAX(end, list->addr + list->len);
+		end = MAX(end, list->end);
 	return end;
 }
 

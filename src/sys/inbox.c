@@ -263,6 +263,10 @@ static void on_control(struct host *h, uint64_t session, struct bytes whole,
 		ev.vector.take_applied = m->vector.applied;
 		ev.vector.roster = m->vector.roster;
 		break;
+	case WIRE_ACK:
+		ev.kind = EV_ACK;
+		ev.message.bytes = whole;
+		break;
 	case WIRE_BUNDLE:
 	case WIRE_WANT:
 	case WIRE_DATA:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* fuzz_member.c - roster records, and the keys in their boxes */
+/* fuzz_member.c - roster records, the keys in their boxes, acknowledgements */
 #include "recode.h"
 #include <stdlib.h>
 
@@ -22,5 +22,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	seal_use_fake(true); /* the author's signature is made again, and cheaply */
 	try(recode_member, b);
 	try(recode_keys, b);
+	try(recode_ack, b);
 	return 0;
 }

@@ -310,6 +310,10 @@ static void as_event(const struct wire_message *m, struct bytes whole, struct ev
 		ev->kind = EV_ROSTER;
 		ev->message.bytes = whole;
 		break;
+	case WIRE_ACK:
+		ev->kind = EV_ACK;
+		ev->message.bytes = whole;
+		break;
 	case WIRE_VECTOR:
 		ev->kind = EV_VECTOR;
 		ev->vector.take_applied = m->vector.applied;

@@ -168,6 +168,7 @@ static void forget(struct replica *r, const char *members)
 	const struct forget_below b = {.applied = r->vec,
 				       .stable = stable,
 				       .held = r->is_open ? 0 : UINT64_MAX,
+				       .date = true,
 				       .rows = 5}; /* so that it takes several calls */
 	for (int calls = 0; done.more || done.inodes || done.heads; calls++) {
 		must(calls < 10000, "forgetting comes to an end");

@@ -467,3 +467,25 @@ void oracle_started(struct simnode *n, bool last)
 		world_fail(n->w, "node %u: a restart that lost nothing changed the view", n->no);
 	b->known = false;
 }
+
+bool oracle_forgotten(struct world *w)
+{
+	uint64_t inodes = 0;
+
+	for (uint32_t k = 0; k < w->count; k++) {
+		struct forgetting f = {0};
+		struct node *n = w->nodes[k].node;
+		/* One that is alone publishes nothing, so what it removed stays. */
+		if (!world_counts(w, k) || (n && !node_idle(n)))
+			continue;
+		if (!n)
+			return false;
+		if (view_forgetting(node_view(n), &f) || f.listed)
+			return false;
+		uint64_t known = view_inodes(node_view(n));
+		inodes = inodes ? inodes : known;
+		if (known != inodes)
+			return false;
+	}
+	return true;
+}

@@ -43,6 +43,8 @@ void oracle_audit(struct simnode *n); /* what is otherwise looked at now and the
 void oracle_ends(struct simnode *n, bool clean);
 /* After replay, and once it has started (last): what is accepted may have to be applied anew. */
 void oracle_started(struct simnode *n, bool last);
+/* Nothing that was removed is remembered, and all know the same inodes. */
+bool oracle_forgotten(struct world *w);
 void oracle_end(struct world *w); /* all has converged */
 
 #endif

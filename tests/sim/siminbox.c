@@ -131,8 +131,8 @@ void siminbox_message(struct simnode *n, uint64_t peer, const struct queued *q)
 		on_data(n, peer, m.data);
 	} else if (m.type == WIRE_BUNDLE) {
 		on_bundle(n, peer, m.bundle, q->rotten);
-	} else if (m.type == WIRE_ROSTER) {
-		ev.kind = EV_ROSTER;
+	} else if (m.type == WIRE_ROSTER || m.type == WIRE_ACK) {
+		ev.kind = m.type == WIRE_ACK ? EV_ACK : EV_ROSTER;
 		ev.message.bytes = message;
 		step(n, &ev);
 	} else if (to_event(&m, &ev)) {

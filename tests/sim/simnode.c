@@ -129,6 +129,8 @@ static void carry(struct simnode *n, struct action *a)
 		seal_bundle(n, a);
 		break;
 	case ACT_SEND:
+		if (a->send.durable)
+			simdisk_sync_journal(&n->disk);
 		simnet_send(n, a->send.peer,
 			    &(struct simmsg){a->send.message, a->send.len, a->send.bulk, false});
 		a->send.message = NULL;
@@ -154,6 +156,15 @@ static void carry(struct simnode *n, struct action *a)
 		break;
 	case ACT_REPORT:
 		world_say(n->w, "node %u reports: %s", n->no, a->report.text);
+		if (plan_lies(n->w->p))
+			break;
+		if (strstr(a->report.text, "refer to what does not exist"))
+			world_fail(n->w, "node %u: forgot what was still to be written about",
+				   n->no);
+		/* Only who was put back to an old image writes below what it acknowledged. */
+		if (strstr(a->report.text, "had not seen all that is forgotten") &&
+		    !plan_has(n->w->p, ITEM_RESTORE, ITEM_RESTORE))
+			world_fail(n->w, "node %u: forgot too early", n->no);
 		break;
 	case ACT_NOTIFY:
 		oracle_changed(n, &a->notify);

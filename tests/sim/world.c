@@ -26,6 +26,8 @@
 #define READ_LIMIT (10 * 60 * SIM_SECOND)
 #define MEET (10 * SIM_SECOND) /* in this time all that may be connected are */
 #define SILENCE (90 * SIM_SECOND)
+#define SEASON_ACTS 12
+#define FORGET_LIMIT (10 * 60 * SIM_SECOND)
 #define STEPS_MAX UINT64_C(3000000) /* of all nodes: more is a storm */
 
 /* ---- telling ---- */
@@ -440,19 +442,55 @@ static void judge(struct world *w)
 		oracle_end(w);
 }
 
-/* Once converged, nobody writes any more, whatever time passes.  What liars say does not count. */
-static void silence(struct world *w)
+/* It still is, but for what devices say to each other now and then. */
+static void still_converged(struct world *w)
 {
 	char why[256];
 
+	if (run(w, MEET, converged) || w->failed)
+		return;
+	(void)world_converged(w, why, sizeof(why));
+	world_fail(w, "no longer converged: %s", why);
+}
+
+/* Once converged, nobody writes any more, whatever time passes.  What liars say does not count. */
+static void silence(struct world *w)
+{
 	if (w->failed)
 		return;
 	uint32_t before = oracle_bundles(w);
 	(void)run(w, SILENCE, NULL);
 	if (!w->failed && oracle_bundles(w) != before)
 		world_fail(w, "somebody wrote though all was quiet");
-	if (!w->failed && !plan_lies(w->p) && !world_converged(w, why, sizeof(why)))
-		world_fail(w, "no longer converged: %s", why);
+	if (!plan_lies(w->p))
+		still_converged(w);
+}
+
+/* All that was removed is forgotten, everywhere, and all show the same as before. */
+static void forgetting(struct world *w)
+{
+	if (!run(w, FORGET_LIMIT, oracle_forgotten) && !w->failed)
+		world_fail(w, "removals are still remembered");
+	still_converged(w);
+	if (!w->failed)
+		oracle_end(w);
+}
+
+/* A few acts more, on what is left. */
+static void second_season(struct world *w)
+{
+	if (w->failed)
+		return;
+	w->quiet = false;
+	for (uint32_t k = 0; k < SEASON_ACTS && !w->failed; k++) {
+		w->dice.s = dice_mix(w->p->seed + k);
+		struct simnode *n = &w->nodes[dice_below(&w->dice, w->count)];
+		users_act(n, ITEM_MAKE + (enum item_kind)dice_below(&w->dice, ITEM_FSYNC));
+		(void)run(w, SIM_SECOND, NULL);
+	}
+	liveness(w);
+	if (!w->failed)
+		oracle_end(w);
 }
 
 enum world_answer world_run(const struct plan *p, bool verbose, struct world_sum *sum,
@@ -477,6 +515,12 @@ enum world_answer world_run(const struct plan *p, bool verbose, struct world_sum
 	}
 	silence(w);
 	judge(w);
+	if (!w->failed && !plan_lies(w->p)) {
+		forgetting(w);
+		second_season(w);
+	}
+	if (!w->failed && !plan_lies(w->p))
+		forgetting(w);
 	end(w);
 	enum world_answer a = w->failed ? WORLD_FAILED : WORLD_OK;
 	*sum = (struct world_sum){w->trace, w->applied};

@@ -453,6 +453,10 @@ static enum err deliver(struct side *s, struct bytes message)
 		ev.kind = EV_ROSTER;
 		ev.message.bytes = message;
 		break;
+	case WIRE_ACK:
+		ev.kind = EV_ACK;
+		ev.message.bytes = message;
+		break;
 	case WIRE_VECTOR:
 		ev.kind = EV_VECTOR;
 		ev.vector.take_applied = m.vector.applied;

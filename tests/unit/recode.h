@@ -7,6 +7,7 @@
 #ifndef RECODE_H
 #define RECODE_H
 
+#include "codec/ack.h"
 #include "codec/bundle.h"
 #include "codec/manifest.h"
 #include "codec/member.h"
@@ -22,6 +23,7 @@ enum err recode_bundle(struct bytes from, struct wr *w) MUST_USE;
 /* A bundle's plaintext: any number of records. */
 enum err recode_body(struct bytes from, struct wr *w) MUST_USE;
 enum err recode_member(struct bytes from, struct wr *w) MUST_USE;
+enum err recode_ack(struct bytes from, struct wr *w) MUST_USE;
 enum err recode_keys(struct bytes from, struct wr *w) MUST_USE;
 enum err recode_journal(struct bytes from, struct wr *w) MUST_USE; /* nothing behind the frame */
 enum err recode_pack(struct bytes from, struct wr *w) MUST_USE; /* head and piece */

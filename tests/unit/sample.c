@@ -356,6 +356,23 @@ static void make_local(struct wr *w)
 	local_db_encode(w, &l);
 }
 
+/* Two incarnations at 3 and 12; of the second it acknowledges 10 so far. */
+static void make_ack(struct wr *w)
+{
+	static const struct where at[] = {{0x0102030405060708, 3}, {0x1122334455667788, 12}};
+	struct ack a = {.t = SAMPLE_T};
+	struct sign_pair p;
+
+	sample_device(&p, 1);
+	sample_folder(&a.folder);
+	a.device = p.pub;
+	memset(a.roster.b, 0x44, HASH_LEN);
+	a.held = vector_new(at, 2);
+	a.acked = vector_with(a.held, at[1].inc, 10);
+	ack_encode(w, &a, &p);
+	ack_fini(&a);
+}
+
 const struct sample samples[] = {
 	{"manifest-inline", make_manifest_inline, recode_manifest},
 	{"manifest-tree", make_manifest_tree, recode_manifest},
@@ -373,6 +390,7 @@ const struct sample samples[] = {
 	{"member-remove", make_member_remove, recode_member},
 	{"member-addr", make_member_addr, recode_member},
 	{"member-keys", make_keys, recode_keys},
+	{"ack", make_ack, recode_ack},
 	{"journal-frame", make_journal, recode_journal},
 	{"pack-piece", make_pack, recode_pack},
 	{"local-db", make_local, recode_local},

@@ -7,6 +7,7 @@
 #ifndef SAMPLE_H
 #define SAMPLE_H
 
+#include "codec/ack.h"
 #include "codec/bundle.h"
 #include "codec/manifest.h"
 #include "codec/member.h"

@@ -238,9 +238,10 @@ static void act(struct side *s, struct rng *r)
 	}
 }
 
-static bool row_matters(uint8_t table)
+/* Pieces come from the packs; what others acknowledged is not in the journal. */
+static bool row_matters(struct bytes key)
 {
-	return table != TABLE_PIECE; /* they come from the packs */
+	return key.at[0] != TABLE_PIECE && !(key.at[0] == TABLE_STATE && key.at[1] == 's');
 }
 
 /* The next row that matters behind *key; the row in *key and *value. */
@@ -253,7 +254,7 @@ static bool next_row(struct kv *kv, uint8_t *copy, struct bytes *key, struct byt
 		if (some)
 			memcpy(copy, key->at, key->len);
 		key->at = copy;
-	} while (some && !row_matters(key->at[0]));
+	} while (some && !row_matters(*key));
 	return some;
 }
 
@@ -289,7 +290,8 @@ static void check_replay(struct side *s, uint32_t from, uint32_t to)
 }
 
 /* After any step a replay of the journal so far comes to the same tree and the same rows: from the
- * beginning, and from the rows of any earlier step. */
+ * beginning, and from the rows of any earlier step.  So little time passes that nothing removed is
+ * looked at yet: when that is forgotten is not in the journal. */
 static void test_replay_of_every_prefix(void **state)
 {
 	(void)state;
