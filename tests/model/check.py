@@ -102,6 +102,7 @@ def do(r, op, args):
         for p in top:
             do(r, "rmdir" if r.view()[p][0] == "dir" else "unlink", (p,))
         return True
+    r.begin()
     before = r.view()
     want = expect(r, before, op, args) if args[0] in before or op in ("create", "mkdir", "symlink") else None
     try:
@@ -134,6 +135,13 @@ class World:
             r.cut()
         elif op == "restart":
             self.r[d] = pickle.loads(r.dump())
+        elif op == "hold":
+            try:
+                r.hold(args[0])
+            except PosixError:
+                pass
+        elif op == "release":
+            r.release()
         elif op == "tick":
             r.now += args[0]
         elif op == "gc":
@@ -189,6 +197,8 @@ def check_lost(r, view):
 
 def check_end(w, orders=2, rng=None):
     """Everything that must hold once all bundles are everywhere."""
+    for d in w.devs:
+        w.r[d].release()
     w.converge()
     first = w.r[w.devs[0]]
     view, conf = first.view(), first.conflicts()
@@ -479,7 +489,7 @@ def random_op(rng, r, d, k, ops):
     return (d, "resolve", pick(files), rng.choice(["all", pick(files)]))
 
 
-def random_history(seed):
+def random_history(seed, waits=False):
     rng = random.Random(seed)
     devs = "ABCDE"[:rng.randint(3, 5)]
     w = World(devs)
@@ -503,7 +513,16 @@ def random_history(seed):
             add((rng.choice(devs), "restart"))
         if rng.random() < 0.25:
             add((rng.choice(devs), "gc"))
+        if waits and rng.random() < 0.2:
+            files = [p for p, e in r_view(w, d) if e[0] == "file"]
+            add((d, "hold", rng.choice(files or ["/none"])))
+        if waits and rng.random() < 0.15:
+            add((rng.choice(devs), "release"))
     return devs, steps
+
+
+def r_view(w, d):
+    return sorted(w.r[d].view().items())
 
 
 def run_random(tally, count, seed):
@@ -514,6 +533,14 @@ def run_random(tally, count, seed):
             devs, steps = regenerate(s)
         if tally.run("random %d" % s, devs, steps, seed=s):
             tally.run("random %d with gc" % s, devs, steps, seed=s, gc=True)
+
+
+def run_waiting(tally, count, seed):
+    """The same with records that are held back for a while."""
+    for s in range(seed, seed + count):
+        devs, steps = random_history(s, True)
+        if tally.run("waiting %d" % s, devs, steps, seed=s):
+            tally.run("waiting %d with gc" % s, devs, steps, seed=s, gc=True)
 
 
 def regenerate(seed):
@@ -591,6 +618,7 @@ def main():
         print("%d histories with an exchange between" % (tally.passed + tally.failed))
         run_exhaustive(tally, part, parts)
     run_random(tally, opt.random, opt.seed)
+    run_waiting(tally, opt.random, opt.seed)
     print("%.0f s" % (time.time() - tally.t0))
     print("%d passed, %d failed" % (tally.passed, tally.failed))
     return tally.failed > 0

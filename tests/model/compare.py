@@ -65,7 +65,7 @@ class Script:
             return
         if "?" in args:
             args[args.index("?")] = next((p for p in sorted(r.view()) if "(conflict" in p), "/none")
-        if op in ("pull", "cut", "tick", "restart", "rmrf"):
+        if op in ("pull", "cut", "tick", "restart", "rmrf", "hold", "release"):
             self.w.step((d, op, *args))
             self.send(d, op, *[a for a in args if a is not None])
         else:
@@ -103,6 +103,8 @@ class Script:
         self.converge()
         for s in steps:
             self.step(s)
+        for d in self.devs:
+            self.step((d, "release"), False)
         self.converge()
         for d in self.devs:
             self.show(d)
@@ -260,7 +262,7 @@ def main():
         if time.time() > end or t.failed > 3:
             break
         try:
-            devs, steps = check.random_history(seed)
+            devs, steps = check.random_history(seed, seed % 2 == 1)
         except Exception as e:
             print("the model failed on seed", seed, repr(e))
             continue

@@ -14,7 +14,7 @@ from collections import namedtuple, defaultdict
 ROOT = (0, 1)
 DROPPED = None                                  # content of a record that only drops versions
 
-# A record. (dev, seq, idx) is its dot, (t, dev) its stamp, v the vector of its bundle.
+# A record. (dev, idx) is its dot, (t, dev) its stamp, v the vector of its operation; seq: the bundle it travels in.
 Rec = namedtuple("Rec", "dev seq idx t v kind key val")
 Bundle = namedtuple("Bundle", "dev seq v recs")
 # A version of a file's content, kept per inode under its dot.
@@ -26,6 +26,27 @@ Content = namedtuple("Content", "bases content")
 Link = namedtuple("Link", "place prev pinned")
 # What a path shows. kind: root dir link copy. at: inode of the shown parent; nominal: name before suffixing.
 Shown = namedtuple("Shown", "kind type ino n version at name nominal pref stamp kept hidden parts")
+
+
+class Seq:
+    """The bundle that a record travels in; n is None until its author has cut that."""
+    n = None
+
+
+class Group:
+    """The records of one operation: they travel in one bundle, with the vector of that moment."""
+
+    def __init__(self, op, v):
+        self.op, self.v, self.seq, self.recs = op, v, Seq(), []
+
+    def inodes(self):
+        """The inodes it concerns: it waits for each, and while it waits, later ones of each wait for it."""
+        out = set()
+        for r in self.recs:
+            out.add({"link": 1, "attr": 0}.get(r.kind) is None and r.key or r.key[1 if r.kind == "link" else 0])
+            if r.kind == "inode" and r.val.origin:
+                out.add(r.val.origin[0])
+        return out
 
 
 class PosixError(Exception):
@@ -47,9 +68,9 @@ def stamp(r):
 
 def saw(r, s):
     """The author of r had applied s when it wrote r."""
-    if r.dev == s.dev:
-        return (r.seq, r.idx) > (s.seq, s.idx)
-    return r.v.get(s.dev, 0) >= s.seq
+    if r.dev == s.dev:                          # one that waited travels later, yet came first
+        return r.idx > s.idx
+    return s.seq.n is not None and r.v.get(s.dev, 0) >= s.seq.n
 
 
 def concurrent(r, s):
@@ -89,7 +110,8 @@ class Replica:
         self.vec = {}                           # device -> highest bundle applied
         self.log = defaultdict(list)            # device -> bundles
         self.known = {}                         # member -> vector it is known to have applied
-        self.open, self.open_v = [], None
+        self.open, self.op = [], 0              # groups in no bundle yet
+        self.unsealed = set()                   # inodes whose groups wait
         self.last_t, self.now, self.ops = 0, 0, 0
         self.inodes = {ROOT: Inode("dir", None, None, None, (0, ""))}
         self.links = defaultdict(dict)          # inode -> name id -> [head records]
@@ -101,26 +123,60 @@ class Replica:
     # ---- records -------------------------------------------------------------------------------
 
     def emit(self, kind, key, val):
-        if not self.open:
-            self.open_v = dict(self.vec)
+        if not self.open or self.open[-1].op != self.op:
+            self.open.append(Group(self.op, dict(self.vec)))
+        g = self.open[-1]
         self.last_t = max(self.last_t + 1, self.now << 16)
         self.ops += 1
-        r = Rec(self.dev, self.vec.get(self.dev, 0) + 1, self.ops, self.last_t, self.open_v, kind, key, val)
-        self.open.append(r)
+        r = Rec(self.dev, g.seq, self.ops, self.last_t, g.v, kind, key, val)
+        g.recs.append(r)
         self.apply(r)
         return r
 
+    def begin(self):
+        """An operation begins: what it writes is one group."""
+        self.op += 1
+
+    def hold(self, path):
+        """What comes later about the file at path waits, as behind content that is not sealed."""
+        s = self.find(path)
+        if s.type != "file":
+            raise PosixError("EISDIR")
+        self.cut()
+        self.unsealed.add(s.ino)
+
+    def release(self):
+        self.unsealed.clear()
+
     def cut(self):
-        """Close the open bundle."""
-        if self.open:
-            b = Bundle(self.dev, self.vec.get(self.dev, 0) + 1, self.open_v, tuple(self.open))
-            self.open, self.open_v = [], None
+        """Close bundles of what need not wait: runs of groups that had seen the same."""
+        held, keep, runs = set(self.unsealed), [], []
+        for g in self.open:
+            inodes = g.inodes()
+            if inodes & held:
+                held |= inodes
+                keep.append(g)
+            elif runs and runs[-1][0].v == g.v:
+                runs[-1].append(g)
+            else:
+                runs.append([g])
+        self.open = keep
+        for run in runs:
+            seq = self.vec.get(self.dev, 0) + 1
+            for g in run:
+                g.seq.n = seq
+            b = Bundle(self.dev, seq, run[0].v, tuple(r for g in run for r in g.recs))
             self.log[self.dev].append(b)
-            self.vec[self.dev] = b.seq
+            self.vec[self.dev] = seq
+
+    def acked(self):
+        """What this device acknowledges: all that it is still to publish has seen it."""
+        if not self.open:
+            return dict(self.vec)
+        return {d: min(s, self.vec.get(d, 0)) for d, s in self.open[0].v.items()}
 
     def receive(self, b):
         """Apply another device's bundle; False if its causes are not all here yet."""
-        assert not self.open
         if b.seq <= self.vec.get(b.dev, 0):
             return True
         if b.seq != self.vec.get(b.dev, 0) + 1 or any(self.vec.get(d, 0) < s for d, s in b.v.items()):
@@ -129,8 +185,7 @@ class Replica:
             self.apply(r)
             self.last_t = max(self.last_t, r.t)
         self.log[b.dev].append(b)
-        self.vec[b.dev] = b.seq
-        self.known[b.dev] = {**b.v, b.dev: b.seq}
+        self.vec[b.dev] = b.seq                 # no acknowledgement: its author may hold back what had seen less
         return True
 
     def apply(self, r):
@@ -672,7 +727,7 @@ class Replica:
                     progress = True
                     self.note_gone()
         if all(self.vec.get(d, 0) >= s for d, s in other.vec.items()):
-            for m, v in [(other.dev, other.vec), *other.known.items()]:
+            for m, v in [(other.dev, other.acked()), *other.known.items()]:
                 mine = self.known.setdefault(m, {})
                 for d, q in v.items():
                     mine[d] = max(mine.get(d, 0), q)
@@ -685,8 +740,8 @@ class Replica:
 
     def covered(self, vec):
         """Every member has applied vec."""
-        return all(m == self.dev or all(self.known.get(m, {}).get(d, 0) >= s for d, s in vec.items())
-                   for m in self.members)
+        known = {**self.known, self.dev: self.acked()}
+        return all(all(known.get(m, {}).get(d, 0) >= s for d, s in vec.items()) for m in self.members)
 
     def named(self):
         """Directories that a record held names as place, previous place or birth place."""
@@ -698,9 +753,9 @@ class Replica:
         """Remember since when each inode has been gone: no name, and no unseen edit or record that needs it."""
         if not self.members:
             return
-        named = self.named()
+        named, held = self.named(), set().union(*(g.inodes() for g in self.open))
         for i, ino in self.inodes.items():
-            if (any(self.place_of(i, n) for n in self.links[i])
+            if i in held or (any(self.place_of(i, n) for n in self.links[i])
                     or (i in named if ino.type == "dir" else self.kept_removal(i))):
                 self.gone_at.pop(i, None)
             else:
@@ -712,7 +767,8 @@ class Replica:
         for i, names in self.links.items():
             if self.inodes[i].type != "dir" and any(self.place_of(i, n) for n in names):
                 for n, hs in list(names.items()):
-                    names[n] = [h for h in hs if h.val.place or not self.covered({h.dev: h.seq})]
+                    names[n] = [h for h in hs if h.val.place or h.seq.n is None
+                                or not self.covered({h.dev: h.seq.n})]
                     if not names[n]:
                         del names[n]
         ready = True

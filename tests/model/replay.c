@@ -11,6 +11,7 @@
  *	A	OPERATION ARGS...	a local operation on device A; prints ok or no
  *	A	pull B [LIMIT]		and cut, tick MS, restart
  *	A	receive B		the next bundle of B alone
+ *	A	hold PATH		what comes later about that file waits; release ends it
  *	A	gc ABC			forget what is stable among these members
  *	A	left			prints how many inodes are known
  *	A	view | hash | digest	the whole view and its conflicts
@@ -64,23 +65,52 @@ static void emit_next(void *arg, struct dot *dot, uint64_t *t)
 	*t = MAX(r->last_t + 1, r->now << 16);
 }
 
+static bool is_in(const struct inode_id *at, size_t count, struct inode_id i)
+{
+	for (size_t k = 0; k < count; k++)
+		if (inode_equal(at[k], i))
+			return true;
+	return false;
+}
+
+static void add_inode(struct inode_id **at, size_t *count, struct inode_id i)
+{
+	if (is_in(*at, *count, i))
+		return;
+	*at = must_alloc(*at, (*count + 1) * sizeof(**at));
+	(*at)[(*count)++] = i;
+}
+
+/* The group of the running operation. */
+static struct group *group_of(struct replica *r)
+{
+	if (!r->groups_count || r->groups[r->groups_count - 1].op != r->op) {
+		r->groups = must_alloc(r->groups, (r->groups_count + 1) * sizeof(r->groups[0]));
+		r->groups[r->groups_count++] =
+			(struct group){.op = r->op, .first = r->ops + 1, .vec = vector_ref(r->vec)};
+	}
+	return &r->groups[r->groups_count - 1];
+}
+
 static enum err emit(void *arg, struct record *rec)
 {
 	struct replica *r = arg;
 
-	if (!r->is_open) {
-		r->open_vec = vector_ref(r->vec);
-		r->is_open = true;
-	}
+	struct group *g = group_of(r);
 	emit_next(r, &rec->dot, &rec->t);
 	rec->wall_ms = (int64_t)r->now;
 	rec->in = (struct where){r->inc, 0};
-	rec->vec = r->open_vec;
+	rec->vec = g->vec;
+	g->t = g->t ? g->t : rec->t;
 	r->last_t = rec->t;
 	r->ops++;
 	r->bundle_of = must_alloc(r->bundle_of, (r->ops + 1) * sizeof(r->bundle_of[0]));
 	r->bundle_of[r->ops] = 0;
-	record_encode(&r->open, rec);
+	g->last = r->ops;
+	record_encode(&g->bytes, rec);
+	add_inode(&g->about, &g->about_count, rec->inode);
+	if (rec->kind == REC_INODE && rec->ino.has_origin)
+		add_inode(&g->about, &g->about_count, rec->ino.origin_inode);
 	enum err e = view_apply(r->view, rec);
 	must(e == ERR_OK, "own record refused");
 	must(view_apply(r->view, rec) == ERR_OK, "own record twice");
@@ -123,22 +153,72 @@ static struct replica *replica_of(struct world *w, char name)
 	return r;
 }
 
+static void group_fini(struct group *g)
+{
+	vector_unref(g->vec);
+	wr_fini(&g->bytes);
+	free(g->about);
+}
+
+/* Whether a group waits; then what it is about holds back later ones. */
+static bool waits(const struct group *g, struct inode_id **held, size_t *count)
+{
+	bool yes = false;
+
+	for (size_t k = 0; k < g->about_count; k++)
+		yes |= is_in(*held, *count, g->about[k]);
+	for (size_t k = 0; k < g->about_count && yes; k++)
+		add_inode(held, count, g->about[k]);
+	return yes;
+}
+
+/* Close bundles of what need not wait: runs of groups that had seen the same. */
 static void cut(struct world *w, struct replica *r)
 {
 	struct log *l = &w->logs[r->inc - 1];
+	struct inode_id *held = NULL;
+	size_t held_count = 0, kept = 0;
+	bool fresh = true; /* the next group that goes begins a bundle */
 
-	if (!r->is_open)
-		return;
-	l->at = must_alloc(l->at, (l->count + 1) * sizeof(l->at[0]));
-	l->at[l->count++] = (struct bundle){.vec = r->open_vec, .bytes = r->open};
-	r->open = (struct wr){0};
-	r->is_open = false;
-	r->open_vec = NULL;
-	for (uint64_t op = r->ops; op > 0 && r->bundle_of[op] == 0; op--)
-		r->bundle_of[op] = l->count;
-	struct vector *vec = vector_with(r->vec, r->inc, l->count);
+	for (size_t k = 0; k < r->unsealed_count; k++)
+		add_inode(&held, &held_count, r->unsealed[k]);
+	for (size_t k = 0; k < r->groups_count; k++) {
+		struct group g = r->groups[k];
+		if (waits(&g, &held, &held_count)) {
+			r->groups[kept++] = g;
+			continue;
+		}
+		if (fresh || !vector_equal(l->at[l->count - 1].vec, g.vec)) {
+			l->at = must_alloc(l->at, (l->count + 1) * sizeof(l->at[0]));
+			l->at[l->count++] = (struct bundle){.vec = vector_ref(g.vec)};
+		}
+		fresh = false;
+		wr_bytes(&l->at[l->count - 1].bytes, wr_view(&g.bytes));
+		for (uint64_t op = g.first; op <= g.last; op++)
+			r->bundle_of[op] = l->count;
+		group_fini(&g);
+	}
+	r->groups_count = kept;
+	free(held);
+	struct vector *vec = l->count ? vector_with(r->vec, r->inc, l->count) : vector_ref(r->vec);
 	vector_unref(r->vec);
 	r->vec = vec;
+}
+
+/* What it acknowledges: all that it is still to publish has seen it. */
+static struct vector *acked(const struct replica *r)
+{
+	return r->groups_count ? vector_meet(r->vec, r->groups[0].vec) : vector_ref(r->vec);
+}
+
+static void hold(struct world *w, struct replica *r, const char *path)
+{
+	struct shown at;
+
+	if (find(r, path, &at) || at.type != TYPE_FILE)
+		return;
+	cut(w, r);
+	add_inode(&r->unsealed, &r->unsealed_count, at.file);
 }
 
 /* ---- forgetting ---- */
@@ -154,7 +234,7 @@ static void learn(struct replica *r, size_t device, const struct vector *vec)
 /* After a bundle or, with members, at gc: what is listed gets its vector; what is stable goes. */
 static void forget(struct replica *r, const char *members)
 {
-	struct vector *stable = members ? vector_ref(r->vec) : NULL;
+	struct vector *stable = members ? acked(r) : NULL;
 	struct forgotten done = {.more = true};
 
 	for (; members && *members; members++) {
@@ -167,7 +247,7 @@ static void forget(struct replica *r, const char *members)
 	}
 	const struct forget_below b = {.applied = r->vec,
 				       .stable = stable,
-				       .held = r->is_open ? 0 : UINT64_MAX,
+				       .held = r->groups_count ? r->groups[0].t : UINT64_MAX,
 				       .date = true,
 				       .rows = 5}; /* so that it takes several calls */
 	for (int calls = 0; done.more || done.inodes || done.heads; calls++) {
@@ -211,10 +291,6 @@ static bool receive(struct world *w, struct replica *r, uint64_t inc)
 	struct vector *vec = vector_with(r->vec, inc, have + 1);
 	vector_unref(r->vec);
 	r->vec = vec;
-	learn(r, inc - 1, b->vec);
-	struct vector *own = vector_with(r->known[inc - 1], inc, have + 1);
-	vector_unref(r->known[inc - 1]);
-	r->known[inc - 1] = own;
 	forget(r, NULL);
 	return true;
 }
@@ -238,7 +314,9 @@ static void pull(struct world *w, struct replica *r, struct replica *from, uint6
 	}
 	if (!vector_covers(r->vec, from->vec))
 		return; /* something it knew of is still to come */
-	learn(r, from->inc - 1, from->vec);
+	struct vector *theirs = acked(from);
+	learn(r, from->inc - 1, theirs);
+	vector_unref(theirs);
 	for (size_t k = 0; k < DEVICES; k++)
 		learn(r, k, from->known[k]);
 }
@@ -260,8 +338,10 @@ static void reset(struct world *w)
 		for (size_t d = 0; d < DEVICES; d++)
 			vector_unref(r->known[d]);
 		vector_unref(r->vec);
-		vector_unref(r->open_vec);
-		wr_fini(&r->open);
+		for (size_t g = 0; g < r->groups_count; g++)
+			group_fini(&r->groups[g]);
+		free(r->groups);
+		free(r->unsealed);
 		free(r->bundle_of);
 		free(r->before.at);
 		free(r->told.at);
@@ -524,6 +604,7 @@ static void do_rmrf(struct step *s)
 	for (size_t k = all.count; k > 0; k--) {
 		if (all.at[k - 1][0] == 0)
 			continue;
+		s->r->op++;
 		if (find(s->r, all.at[k - 1], &at) == ERR_OK)
 			(void)remove_path(s->r, all.at[k - 1], at.type == TYPE_DIR);
 	}
@@ -559,6 +640,7 @@ static void run_operation(struct step *s)
 		if (strcmp(s->arg[0], operations[k].name) != 0)
 			continue;
 		must(s->args == operations[k].args, "arguments");
+		s->r->op++;
 		printf("%s\n", operations[k].run(s) ? "no" : "ok");
 		return;
 	}
@@ -600,6 +682,10 @@ static void run(struct step *s)
 		cut(s->w, s->r);
 		view_free(s->r->view);
 		s->r->view = view_of(s->r);
+	} else if (strcmp(op, "hold") == 0) {
+		hold(s->w, s->r, s->arg[1]);
+	} else if (strcmp(op, "release") == 0) {
+		s->r->unsealed_count = 0;
 	} else if (strcmp(op, "gc") == 0) {
 		cut(s->w, s->r);
 		forget(s->r, s->arg[1]);

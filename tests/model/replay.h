@@ -33,13 +33,23 @@ struct told {
 	size_t count;
 	struct change *at;
 };
+struct group { /* of an operation's records, in no bundle yet */
+	uint64_t op, t, first, last; /* clock of its first record; counters of its records */
+	struct vector *vec;
+	struct wr bytes;
+	struct inode_id *about;
+	size_t about_count;
+};
 struct replica {
 	uint64_t inc;
 	struct kv *kv;
 	struct view *view;
-	struct vector *vec, *open_vec;
-	struct wr open;
-	bool is_open;
+	struct vector *vec;
+	struct group *groups;
+	size_t groups_count;
+	uint64_t op; /* operations so far */
+	struct inode_id *unsealed; /* whose groups wait */
+	size_t unsealed_count;
 	uint64_t last_t, now, ops, ops_room;
 	uint64_t *bundle_of; /* op -> sequence, 0: not cut */
 	struct vector *known[DEVICES]; /* what each device is known to have applied */
