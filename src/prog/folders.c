@@ -368,6 +368,8 @@ static enum exits join(struct daemon *d, const struct invitation *i, const char 
 				 .by = i,
 				 .on_joined = on_joined,
 				 .arg = j};
+
+	settings(d, name, &lf);
 	enum err e = host_prepare(store, &d->device, &i->folder, name);
 
 	if (!e)
