@@ -263,27 +263,37 @@ def play(world, plays):
     world.join()
 
 
+def end_listed(node, play, told, over):
+    """What is listed of one case is ended: copies by renaming them over their file, or removing."""
+    for kind, path in sorted(told, key=lambda c: c[1], reverse=True):
+        full = os.path.join(node.dir, play.top) + path
+        first = full[:full.rfind(" (conflict ")] if " (conflict " in full else full
+        if not os.path.lexists(full):
+            continue  # ended with another of the same file
+        if kind in ("content", "name", "copy"):
+            if over and os.path.isfile(first):
+                os.rename(full, first)
+            else:
+                os.unlink(full)
+        elif kind == "kept: edited while deleted":
+            os.link(full, full + ".also")
+        else:
+            os.rename(full, full + ".ended")
+
+
 def settle(world, plays):
     """Each conflict is ended once, by one of the devices: then nobody lists any."""
-    told = {node: listed(node) for node in world.nodes[:2]}
-    for k, p in enumerate(plays):
-        node = world.nodes[k % 2]
-        for kind, path in sorted(told[node].get(p.top, ()), key=lambda c: c[1], reverse=True):
-            full = os.path.join(node.dir, p.top) + path
-            first = full[:full.rfind(" (conflict ")] if " (conflict " in full else full
-            if not os.path.lexists(full):
-                continue  # ended with another of the same file
-            if kind in ("content", "name", "copy"):
-                if k % 4 < 2 and os.path.isfile(first):
-                    os.rename(full, first)
-                else:
-                    os.unlink(full)
-            elif kind == "kept: edited while deleted":
-                os.link(full, full + ".also")
-            else:
-                os.rename(full, full + ".ended")
-    world.join()
-    failed = 0 if told[world.nodes[0]] else 1
+    # One device after the other: a directory's rename pins what moves were skipped anywhere, so two
+    # that end such conflicts at once make new ones of them.
+    any_told = False
+    for turn, node in enumerate(world.nodes[:2]):
+        told = listed(node)
+        any_told = any_told or bool(told)
+        for k, p in enumerate(plays):
+            if k % 2 == turn:
+                end_listed(node, p, told.get(p.top, ()), k % 4 < 2)
+        world.join()
+    failed = 0 if any_told else 1
     for node in world.nodes:
         for top, left in listed(node).items():
             case = next(p.case for p in plays if p.top == top)
