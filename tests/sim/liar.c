@@ -136,7 +136,9 @@ static void replay(struct simnode *n)
 		return;
 	if ((l->lies & LIE_GARBAGE) && world_chance(n->w, 3))
 		len = 1 + world_below(n->w, len);
-	say(n, (struct bytes){h->at, len});
+	uint8_t *again = copy_of((struct bytes){h->at, len}); /* saying it is hearing it, too */
+	say(n, (struct bytes){again, len});
+	free(again);
 }
 
 static void roster(struct simnode *n)

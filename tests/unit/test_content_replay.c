@@ -194,11 +194,12 @@ static void test_entries_that_do_not_fit(void **state)
 			if (len > good.len)
 				wr_u8(&body, 0);
 			enum err want = len == good.len ? ERR_OK : ERR_DAMAGED;
-			assert_int_equal(replay_entry(a, before, kinds[k], wr_view(&body)), want);
+			assert_int_equal(replay_entry(a, before, (uint8_t)kinds[k], wr_view(&body)),
+					 want);
 		}
 		/* Its work is no more. */
 		if (kinds[k] != J_WORK)
-			assert_int_equal(replay_entry(a, a->frames_count, kinds[k], good),
+			assert_int_equal(replay_entry(a, a->frames_count, (uint8_t)kinds[k], good),
 					 ERR_DAMAGED);
 	}
 	wr_fini(&body);
