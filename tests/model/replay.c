@@ -250,7 +250,7 @@ static void forget(struct replica *r, const char *members)
 				       .held = r->groups_count ? r->groups[0].t : UINT64_MAX,
 				       .date = true,
 				       .rows = 5}; /* so that it takes several calls */
-	for (int calls = 0; done.more || done.inodes || done.heads; calls++) {
+	for (int calls = 0; done.more || done.dated || done.inodes || done.heads; calls++) {
 		must(calls < 10000, "forgetting comes to an end");
 		must(view_forget(r->view, &b, &done) == ERR_OK, "view_forget");
 	}
