@@ -7,10 +7,13 @@ not hear is dropped by nftables at its own input, so that each direction is cut 
 
 import json
 import os
-import select
 import signal
 import subprocess
+import sys
 import time
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "mount"))
+import letgo  # noqa: E402 pylint: disable=wrong-import-position
 
 PEERFS = os.path.abspath(os.environ.get("PEERFS", "peerfs"))
 NETWORK = "10.77.0."
@@ -206,7 +209,7 @@ class Node:
         try:
             self.net.deaths.append((time.monotonic(), self.k))
             os.kill(self.pid, signal.SIGKILL)
-            if not select.select([handle], [], [], 30)[0]:  # all of its threads are gone
+            if not letgo.wait_dead(handle, self.dir, 30):  # all of its threads are gone
                 raise AssertionError(f"{self.name}'s daemon does not die")
         finally:
             os.close(handle)

@@ -8,7 +8,6 @@ left behind; daemons are ended by the process ids they told.
 import json
 import os
 import random
-import select
 import shutil
 import signal
 import socket
@@ -17,6 +16,9 @@ import sys
 import tempfile
 import time
 import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import letgo  # noqa: E402 pylint: disable=wrong-import-position
 
 SKIP = 77
 PEERFS = os.path.abspath(os.environ.get("PEERFS", "peerfs"))
@@ -168,7 +170,7 @@ class Device:
         pid = self.pid()
         handle = os.pidfd_open(pid)
         signal.pidfd_send_signal(handle, signal.SIGKILL)
-        ready, _, _ = select.select([handle], [], [], 20)  # all of its threads are gone
+        ready = letgo.wait_dead(handle, self.dir, 20)  # all of its threads are gone
         os.close(handle)
         assert ready and self.ended(pid)
 
