@@ -257,8 +257,8 @@ static bool too_much(const struct brake *b, const struct counted *c)
 	return c->sum > b->limits.files && c->sum * 100 > c->base * b->limits.percent;
 }
 
-enum err brake_look(struct brake *b, struct step *s, const struct bundle *of, uint64_t files,
-		    bool *held)
+enum err brake_look(struct brake *b, struct step *s, const struct bundle *of,
+		    const struct brake_tree *tree, bool *held)
 {
 	enum err e = ERR_OK;
 
@@ -267,11 +267,13 @@ enum err brake_look(struct brake *b, struct step *s, const struct bundle *of, ui
 		return ERR_OK;
 	struct counted *c = counted_of(b, &of->head.device);
 	for (uint32_t k = 0; k < of->count && !e; k++) {
-		if (!destroys(&of->records[k]))
+		const struct record *r = &of->records[k];
+		uint64_t t_ms = r->t >> 16, since = t_ms - MIN(t_ms, BRAKE_WINDOW_MS);
+		if (!destroys(r) || !tree->stood(tree->arg, r->inode, &of->head.device, since))
 			continue;
-		e = turn_windows(c, of->records[k].t >> 16, files);
+		e = turn_windows(c, t_ms, tree->files);
 		if (!e)
-			e = count(c, &of->records[k]);
+			e = count(c, r);
 	}
 	if (e || !c->now || !too_much(b, c))
 		return e;

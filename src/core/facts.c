@@ -83,6 +83,17 @@ static void stat_names(struct view *v, struct view_attr *a, struct inode_id file
 	a->ctime_ns = MAX(a->ctime_ns, ns_of(wall_ms));
 }
 
+enum err facts_born(struct view *v, struct inode_id id, struct stamp *ret)
+{
+	struct inode_row *i = &v->result;
+	uint32_t head;
+
+	if (!facts_inode(v, id, i, &head))
+		return absent(v, ERR_NOENT);
+	*ret = i->born;
+	return ERR_OK;
+}
+
 enum err facts_stat(struct view *v, struct inode_id id, struct view_attr *ret)
 {
 	struct inode_row *i = &v->result;

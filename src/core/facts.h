@@ -6,6 +6,7 @@
 #include "core/place.h"
 
 /* As in view.h, but for absence: ERR_NOENT, ERR_NODATA without a note. */
+enum err facts_born(struct view *v, struct inode_id id, struct stamp *ret) MUST_USE;
 enum err facts_stat(struct view *v, struct inode_id id, struct view_attr *ret) MUST_USE;
 enum err facts_xattr(struct view *v, struct inode_id id, struct bytes key,
 		     struct bytes *value) MUST_USE;

@@ -538,7 +538,7 @@ static bool accepted(struct log *l, const struct log_inc *i, const struct passed
 {
 	if (l->replay == REPLAY_HOLD && !l->rebuilding)
 		return false;
-	if (i->applied + 1 != p->in.seq || !vector_covers(l->applied, p->vec))
+	if (!log_causes_applied(l, i, p->in.seq, p->vec))
 		return false;
 	return (l->replay == REPLAY_APPLY && !l->rebuilding) || p->in.seq <= log_allowed(l, i);
 }

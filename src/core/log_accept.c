@@ -174,6 +174,17 @@ bool log_own_limited(struct log *l)
 
 /* ---- what is held and not applied ---- */
 
+/*
+ * An incarnation comes after what it follows, whatever its vectors say: records that a crash left
+ * behind do not count the log that they were meant for, and refer to what stands in it.
+ */
+bool log_causes_applied(const struct log *l, const struct log_inc *i, uint64_t seq,
+			const struct vector *vec)
+{
+	return i->applied + 1 == seq && vector_covers(l->applied, vec) &&
+	       (seq > 1 || vector_get(l->applied, i->follows.inc) >= i->follows.seq);
+}
+
 static enum err add(struct log *l, const struct log_unapplied *u)
 {
 	if (l->unapplied_count == l->unapplied_room) {
@@ -303,7 +314,7 @@ static bool grown(struct log *l)
 	for (uint32_t k = 0; k < l->unapplied_count; k++) {
 		const struct log_unapplied *u = &l->unapplied[k];
 		const struct log_inc *i = log_inc_of(l, u->in.inc);
-		if (i && i->applied + 1 == u->in.seq && vector_covers(l->applied, u->vec) &&
+		if (i && log_causes_applied(l, i, u->in.seq, u->vec) &&
 		    u->in.seq <= log_allowed(l, i))
 			return true;
 	}

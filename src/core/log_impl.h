@@ -58,6 +58,9 @@ bool log_dots_known(struct log *l, const struct bundle *b, const struct record *
 void log_dots_load(struct log *l);
 /* log_accept.c */
 void log_accept_fini(struct log *l);
+/* Whether bundle seq of i, with that vector, is the next to apply and its causes are applied. */
+bool log_causes_applied(const struct log *l, const struct log_inc *i, uint64_t seq,
+			const struct vector *vec);
 /* Note that a bundle is held and not applied: takes no reference it does not make.  ERR_FULL. */
 enum err log_set_aside(struct log *l, const struct log_unapplied *u) MUST_USE;
 enum err log_load_unapplied(struct log *l) MUST_USE;

@@ -33,7 +33,6 @@ struct node_config {
 	char device_name[MEMBER_NAME_MAX + 1];
 	uint8_t seed[32]; /* secret, fresh at each start */
 	uint32_t read_timeout_ms; /* deadline of a read while a holder is connected */
-	bool keep_removed; /* what every member has heard of is not forgotten */
 	struct brake_limits brake; /* percent 0: none */
 	int64_t keep_ms; /* superseded versions and removed names are remembered; 0: for ever */
 };

@@ -54,6 +54,19 @@ static uint64_t on_braked(void *arg, const struct log_inc *i)
 	return brake_limit(n->brake, i->inc);
 }
 
+/* For the brake: what a device made itself a moment ago is its own affair. */
+static bool on_stood(void *arg, struct inode_id inode, const struct device_id *device,
+		     uint64_t since_ms)
+{
+	struct node *n = arg;
+	struct stamp born;
+
+	if (view_born(n->view, inode, &born))
+		return false; /* made in the same bundle */
+	const struct log_inc *i = log_find(n->log, born.inc);
+	return !i || memcmp(&i->device, device, sizeof(*device)) != 0 || born.t >> 16 < since_ms;
+}
+
 /* What a member admitted here found when it came, or somebody accepted, is not held again. */
 static enum err on_look(void *arg, struct step *s, const struct bundle *b, bool *hold)
 {
@@ -62,7 +75,8 @@ static enum err on_look(void *arg, struct step *s, const struct bundle *b, bool 
 	*hold = false;
 	if (roster_granted(n->roster, b->head.inc, true) >= b->head.seq)
 		return ERR_OK;
-	enum err e = brake_look(n->brake, s, b, view_names(n->view), hold);
+	const struct brake_tree tree = {n, view_names(n->view), on_stood};
+	enum err e = brake_look(n->brake, s, b, &tree, hold);
 	const struct roster_member *m = *hold ? roster_find(n->roster, &b->head.device) : NULL;
 	if (m)
 		step_report(s, true,

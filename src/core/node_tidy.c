@@ -83,7 +83,7 @@ enum err node_tidy_tick(struct node *n)
 	if (!mine)
 		return fail(ERR_NOMEM);
 	enum err e = stable_tick(n->stable, &n->step, mine, &news);
-	if (!e && n->started && !n->config.keep_removed && (news || n->tidy_due <= n->step.now)) {
+	if (!e && n->started && (news || n->tidy_due <= n->step.now)) {
 		struct vector *stable = stable_vector(n->stable, mine);
 		e = stable ? tidy(n, &h, stable) : fail(ERR_NOMEM);
 		vector_unref(stable);
@@ -122,5 +122,5 @@ uint64_t node_tidy_deadline(const struct node *n)
 {
 	uint64_t due = stable_deadline(n->stable);
 
-	return n->started && !n->config.keep_removed ? MIN(n->tidy_due, due) : due;
+	return n->started ? MIN(n->tidy_due, due) : due;
 }

@@ -338,6 +338,12 @@ enum err view_path(struct view *v, struct inode_id id, char *buf, size_t size)
 	return ERR_OK;
 }
 
+enum err view_born(struct view *v, struct inode_id id, struct stamp *ret)
+{
+	begin(v);
+	return facts_born(v, id, ret);
+}
+
 enum err view_stat(struct view *v, struct inode_id id, struct view_attr *ret)
 {
 	begin(v);

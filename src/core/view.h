@@ -52,6 +52,7 @@ enum err view_path(struct view *v, struct inode_id id, char *buf, size_t size) M
 
 /* Also for inodes that are shown nowhere any more but are still known; ERR_NOENT if unknown. */
 enum err view_stat(struct view *v, struct inode_id id, struct view_attr *ret) MUST_USE;
+enum err view_born(struct view *v, struct inode_id id, struct stamp *ret) MUST_USE; /* likewise */
 bool view_is_shown(struct view *v, struct inode_id id);
 /* value borrowed; ERR_NODATA */
 enum err view_xattr(struct view *v, struct inode_id id, struct bytes key,

@@ -273,7 +273,6 @@ static enum err start_node(struct host *h)
 				.device = *h->c.device,
 				.read_timeout_ms = h->c.read_timeout_ms,
 				.keep_ms = h->c.keep_ms,
-				.keep_removed = true, /* until kill loops never skip a record */
 				.brake = {h->c.brake ? BRAKE_PERCENT : 0, BRAKE_FILES}};
 
 	(void)snprintf(c.device_name, sizeof(c.device_name), "%s", h->c.device_name);

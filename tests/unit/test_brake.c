@@ -163,6 +163,83 @@ static void test_held_over_a_restart(void **state)
 	pair_fini(&p);
 }
 
+/*
+ * A device is killed with records of what is held that it had not sent.  Its next incarnation sends
+ * them; it comes after what is held, so it is held, too, and is accepted or rejected with it.
+ */
+static void test_held_over_a_crash_of_its_author(void **state)
+{
+	struct node_aside held[4];
+	struct inode_id d;
+	struct pair p;
+
+	(void)state;
+	for (int reject = 0; reject < 2; reject++) {
+		begin(&p);
+		b_removes(&p, 0, 20);
+		p.b.hold_bundles = true; /* in the journal, and in no bundle */
+		assert_int_equal(pair_mkdir(&p.b, "made", &d), ERR_OK);
+		assert_int_equal(pair_rename(&p.b, "made", "called otherwise"), ERR_OK);
+		pair_unlink(&p);
+		pair_stop(&p.b);
+		pair_start(&p.b, false);
+		p.b.hold_bundles = false;
+		pair_link(&p);
+		pair_run(&p);
+		assert_int_equal(pair_entries(&p.a), FILES - 12);
+		assert_int_equal(pair_mkdir(&p.b, "after", &d), ERR_OK);
+		pair_run(&p);
+		assert_int_equal(pair_entries(&p.a), FILES - 12);
+		assert_true(aside(&p.a, held) >= 2);
+		assert_int_equal(decide(&p.a, reject ? MEMBER_REJECT : MEMBER_ACCEPT), ERR_OK);
+		pair_run(&p);
+		assert_int_equal(pair_entries(&p.a), reject ? FILES - 12 : FILES - 20 + 2);
+		pair_same(&p);
+		assert_int_equal(pair_mkdir(&p.b, "last", &d), ERR_OK);
+		pair_run(&p);
+		pair_same(&p);
+		pair_fini(&p);
+	}
+}
+
+/*
+ * What a device made itself a moment ago it may remove and rewrite as it likes: programs make files
+ * for a moment by the thousand.
+ */
+static void test_own_new_files_do_not_count(void **state)
+{
+	struct node_aside held[4];
+	struct pair p;
+	char name[16];
+
+	(void)state;
+	begin(&p);
+	for (unsigned k = FILES; k < 2 * FILES; k++) {
+		name_of(k, name);
+		(void)pair_put(&p.b, name, bytes_text(name));
+		if (k % 2)
+			assert_int_equal(pair_unlink_name(&p.b, name), ERR_OK);
+		pair_run(&p);
+	}
+	b_rewrites(&p, FILES, FILES + 1);
+	for (unsigned k = FILES + 2; k < 2 * FILES; k += 2)
+		b_removes(&p, k, k + 1);
+	assert_int_equal(aside(&p.a, held), 0);
+	pair_same(&p);
+	for (unsigned k = FILES; k < 2 * FILES; k++) { /* but when they have stood for a while */
+		name_of(k, name);
+		if (k % 2)
+			(void)pair_put(&p.b, name, bytes_text(name));
+	}
+	pair_run(&p);
+	pair_wait(&p, 11 * MINUTE);
+	for (unsigned k = FILES; k < 2 * FILES; k++)
+		if (k % 2)
+			b_removes(&p, k, k + 1);
+	assert_int_equal(aside(&p.a, held), 1);
+	pair_fini(&p);
+}
+
 /* The same number over a long time is nobody's mass change; one file rewritten often is one. */
 static void test_slowly_is_no_mass_change(void **state)
 {
@@ -218,6 +295,8 @@ int main(void)
 		cmocka_unit_test(test_held_until_accepted),
 		cmocka_unit_test(test_rejected_everywhere),
 		cmocka_unit_test(test_held_over_a_restart),
+		cmocka_unit_test(test_held_over_a_crash_of_its_author),
+		cmocka_unit_test(test_own_new_files_do_not_count),
 		cmocka_unit_test(test_slowly_is_no_mass_change),
 		cmocka_unit_test(test_limits_are_both_needed),
 	};
