@@ -155,13 +155,19 @@ static void on_down(struct world *w, const struct timer *t)
 		siminbox_down(n, t->a * 2 + t->b);
 }
 
-/* A new session takes the place of one that this side believes in, soon. */
+/*
+ * A new session takes the place of one that this side believes in, soon.  A side that never heard
+ * of the old one, or has been started since, has nothing to end: an end too many would take the
+ * place of the other side's.
+ */
 static void replace_older(struct world *w, uint32_t to, uint32_t from)
 {
 	for (uint32_t k = 0; k < w->sessions_count; k++) {
 		const struct session *s = &w->sessions[k];
 		unsigned side = s->node[0] == to ? 0 : 1;
 		if (s->up || s->node[side] != to || s->node[1 - side] != from)
+			continue;
+		if (!s->told[side] || !side_node(w, s, side))
 			continue;
 		struct timer *t = world_timer(w, TIMER_DOWN, world_about(w, SIM_SECOND / 4));
 		t->a = s->no;
