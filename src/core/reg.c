@@ -613,6 +613,31 @@ static bool inode_sound(struct view *v, const struct record *r)
 	return cells_inode(v, n->origin_inode, &first) && first.type == TYPE_FILE;
 }
 
+/*
+ * Several members may promote a copy, and what is honest is the same version each time.  A liar
+ * gives it other bytes: then all keep the lesser of the two, whichever came first.
+ */
+static void promoted_again(struct view *v, struct inode_row *i, const struct head *again)
+{
+	uint32_t k = 0;
+
+	while (k < i->heads_count && dot_compare(i->heads[k].o.dot, again->o.dot) != 0)
+		k++;
+	struct head *had = k < i->heads_count ? &i->heads[k] : NULL;
+	if (!had ||
+	    (manifest_equal(had->content, again->content) && had->mtime_ns == again->mtime_ns))
+		return;
+	int by_bytes = memcmp(had->content.at, again->content.at,
+			      MIN(had->content.len, again->content.len));
+	if (!by_bytes && had->content.len != again->content.len)
+		by_bytes = had->content.len < again->content.len ? -1 : 1;
+	if (by_bytes < 0 || (by_bytes == 0 && had->mtime_ns <= again->mtime_ns))
+		return;
+	memmove(had, had + 1, (--i->heads_count - k) * sizeof(*had));
+	add_head(i, again); /* I1: a liar may date it otherwise */
+	rows_news(v, CHANGE_DATA, i->id);
+}
+
 enum err reg_apply_inode(struct view *v, const struct record *r, bool *done)
 {
 	auto_inode i = {0};
@@ -649,6 +674,8 @@ enum err reg_apply_inode(struct view *v, const struct record *r, bool *done)
 		rows_count(v, ROW_COUNT, 1);
 		if (i.has_birth)
 			cells_name(v, &i.birth, 1);
+	} else {
+		promoted_again(v, &i, &first);
 	}
 	for (uint32_t k = 0; n->has_origin && k < n->attrs_count; k++)
 		(void)set_attr(v, &i, &n->attrs[k].v, n->attrs[k].stamp);

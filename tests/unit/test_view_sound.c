@@ -228,12 +228,64 @@ static void test_copies(void **state)
 	wr_fini(&w);
 }
 
+/* A copy of a version replaced long ago is promoted twice, once by a liar with bytes of its own; a
+ * version that somebody wrote over it stands, whatever comes of the other. */
+static void promote_twice(bool liar_first, bool written_over, struct hash *ret)
+{
+	static const char *const texts[] = {"text of a liar", "text"};
+	struct dot version = {1, 1000};
+	struct setup s;
+
+	setup_init(&s);
+	for (uint32_t k = 0; k < 2; k++) {
+		struct record r;
+		struct wr w = {0};
+		uint32_t who = liar_first ? k : 1 - k;
+		new_copy(&r, s.file, version, &w);
+		wr_reset(&w);
+		manifest_inline(&w, bytes_text(texts[who]));
+		r.ino.origin.content = wr_view(&w);
+		r.ino.origin.t += 1 - who;
+		assert_int_equal(fix_foreign(s.f, &r, B + who, OP, s.f->t + 10, NULL), ERR_OK);
+		r = (struct record){.kind = REC_LINK, .inode = hash_copy_id(s.file, version)};
+		r.link.name = (struct name_id){7, B, 7};
+		r.link.has_place = true;
+		r.link.place = (struct place){INODE_ROOT, bytes_text("copy")};
+		assert_int_equal(fix_foreign(s.f, &r, B + who, OP + 1, s.f->t + 11, NULL), ERR_OK);
+		wr_reset(&w);
+		manifest_inline(&w, bytes_text("written"));
+		r = (struct record){.kind = REC_CONTENT, .inode = hash_copy_id(s.file, version)};
+		r.content.bases = &version;
+		r.content.bases_count = 1;
+		r.content.content = wr_view(&w);
+		if (written_over && who == 0)
+			assert_int_equal(fix_foreign(s.f, &r, B, OP + 2, s.f->t + 12, NULL),
+					 ERR_OK);
+		wr_fini(&w);
+		view_check(s.f->v);
+	}
+	assert_int_equal(view_digest(s.f->v, ret), ERR_OK);
+	fix_free(s.f);
+}
+
+static void test_copies_promoted_twice(void **state)
+{
+	struct hash one, other;
+
+	(void)state;
+	for (int written_over = 0; written_over < 2; written_over++) {
+		promote_twice(false, written_over, &one);
+		promote_twice(true, written_over, &other);
+		assert_memory_equal(&one, &other, sizeof(one));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_inodes),   cmocka_unit_test(test_links),
 		cmocka_unit_test(test_contents), cmocka_unit_test(test_attributes),
-		cmocka_unit_test(test_copies),
+		cmocka_unit_test(test_copies),   cmocka_unit_test(test_copies_promoted_twice),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
