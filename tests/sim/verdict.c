@@ -6,6 +6,7 @@
  * writing when quiet.  "Not lost" is judged as the model's checker does, from the records seen:
  * a version is shown somewhere, or a later one or a removal had seen it.
  */
+#include "codec/manifest.h"
 #include "core/past.h"
 #include "oracle_impl.h"
 #include "tree.h"
@@ -259,6 +260,16 @@ static bool shown(struct world *w, const struct tree *t, const struct hash *sum)
 	return false;
 }
 
+/*
+ * Whether a version was perhaps sealed twice.  An image of a disk on which it was cut and not yet
+ * sealed may be put back when it has been published: then it is sealed again, and what was one
+ * content has other names and the same bytes.
+ */
+static bool sealed_again(const struct world *w)
+{
+	return plan_has(w->p, ITEM_RESTORE, ITEM_RESTORE);
+}
+
 /* Whether it can be had back: it is a head, or in history, which keeps all here. */
 static bool remembered(const struct simnode *n, const struct record *r)
 {
@@ -266,7 +277,8 @@ static bool remembered(const struct simnode *n, const struct record *r)
 
 	if (past_content(node_view(n->node), r->inode, r->dot, &v) != ERR_OK)
 		return false;
-	bool same = bytes_equal(past_bytes(&v), r->content.content);
+	bool same = bytes_equal(past_bytes(&v), r->content.content) ||
+		    (sealed_again(n->w) && manifest_equal(past_bytes(&v), r->content.content));
 	past_version_fini(&v);
 	return same;
 }
@@ -312,9 +324,17 @@ static void check_dots(struct world *w, const struct seen *b)
 	for (uint32_t k = 0; k < b->b->count; k++) {
 		const struct record *r = &b->b->records[k];
 		struct bytes dot = {(const uint8_t *)&r->dot, sizeof(r->dot)}, had;
-		struct wr bytes = {0};
+		struct wr bytes = {0}, content = {0};
+		struct record as = *r;
 		struct hash h;
-		record_encode(&bytes, r);
+		if (r->kind == REC_CONTENT && !r->content.dropped && sealed_again(w)) {
+			struct hash sum = {{0}};
+			(void)oracle_content_sum(w, r->content.content, &sum);
+			manifest_inline(&content, BYTES_OF(sum.b));
+			as.content.content = wr_view(&content);
+		}
+		record_encode(&bytes, &as);
+		wr_fini(&content);
 		vector_encode(&bytes, b->vec);
 		oracle_sum(wr_view(&bytes), &h);
 		wr_fini(&bytes);
