@@ -24,11 +24,36 @@ static bool hash_zero(const struct hash *h)
 	return memcmp(h, &zero, sizeof(zero)) == 0;
 }
 
+struct bundle_tag bundle_tag_of(const struct hash *bundle)
+{
+	struct bundle_tag t;
+
+	memcpy(t.b, bundle->b, sizeof(t.b));
+	return t;
+}
+
+bool bundle_tag_none(const struct bundle_tag *t)
+{
+	static const struct bundle_tag none;
+
+	return memcmp(t, &none, sizeof(none)) == 0;
+}
+
+void bundle_head_fini(struct bundle_head *h)
+{
+	vector_unref(h->delta);
+	free(h->tags);
+	h->delta = NULL;
+	h->tags = NULL;
+}
+
 static bool order_sound(const struct bundle_head *h) /* I1 */
 {
 	if (h->seq == 0 || (h->seq == 1) != hash_zero(&h->prev))
 		return false;
 	if ((h->follows.inc == 0) != (h->follows.seq == 0) || (h->follows.inc & DERIVED_BIT))
+		return false;
+	if (h->follows.seq == 0 && !bundle_tag_none(&h->follows_tag))
 		return false;
 	return h->seq == 1 || h->follows.seq == 0;
 }
@@ -57,9 +82,14 @@ void bundle_encode(struct wr *w, const struct bundle_head *h)
 	wr_bytes(w, BYTES_OF(h->prev.b));
 	wr_u64(w, h->follows.inc);
 	wr_u64(w, h->follows.seq);
+	wr_bytes(w, BYTES_OF(h->follows_tag.b));
 	wr_bytes(w, BYTES_OF(h->roster.b));
 	wr_u32(w, h->epoch);
 	vector_encode(w, h->delta);
+	for (uint32_t k = 0; h->delta && k < h->delta->count; k++) {
+		static const struct bundle_tag none;
+		wr_raw(w, h->tags ? h->tags[k].b : none.b, BUNDLE_TAG);
+	}
 	wr_u32(w, (uint32_t)h->body.len);
 	wr_bytes(w, h->body);
 	assert(w->bad || w->len - start <= BUNDLE_BYTES_MAX - SIG_LEN);
@@ -84,9 +114,13 @@ void bundle_sign(struct wr *w, size_t start, const struct sign_pair *p)
  *	69	8	nonce	of the incarnation
  *	77	8	seq	from 1
  *	85	32	prev	hash of the bundle before; zeros if seq is 1
- *	117	16	follows	predecessor incarnation and its last bundle; zeros if seq > 1 or
- *none 133	32	roster	hash of the roster head 165	4	epoch	of the body's key
- *	169	4+16n	delta	vector: count, then incarnation and sequence each
+ *	117	16	follows	predecessor incarnation and its last bundle; zeros if seq > 1
+ *			or none
+ *	133	16	tag	of that bundle; zeros if there is none
+ *	149	32	roster	hash of the roster head
+ *	181	4	epoch	of the body's key
+ *	185	4+16n	delta	vector: count, then incarnation and sequence each
+ *	..	16n	tags	of the bundles that it names, in its order
  *	..	4	length	of the body
  *	..	n	body	sealed piece of kind bundle
  *	..	64	signature over all before it
@@ -107,9 +141,25 @@ static enum err head_read(struct rd *r, struct bundle_head *h)
 	rd_copy(r, h->prev.b, HASH_LEN);
 	h->follows.inc = rd_u64(r);
 	h->follows.seq = rd_u64(r);
+	rd_copy(r, h->follows_tag.b, BUNDLE_TAG);
 	rd_copy(r, h->roster.b, HASH_LEN);
 	h->epoch = rd_u32(r);
 	return r->bad || !order_sound(h) ? fail(ERR_MALFORMED) : ERR_OK;
+}
+
+static enum err delta_read(struct rd *r, struct bundle_head *h)
+{
+	enum err e = vector_decode(r, &h->delta);
+
+	if (e || h->delta->count == 0)
+		return e;
+	if (rd_left(r) < (size_t)h->delta->count * BUNDLE_TAG)
+		return fail(ERR_MALFORMED);
+	h->tags = malloc((size_t)h->delta->count * sizeof(*h->tags));
+	if (!h->tags)
+		return fail(ERR_NOMEM);
+	rd_copy(r, h->tags[0].b, (size_t)h->delta->count * BUNDLE_TAG);
+	return ERR_OK;
 }
 
 static enum err tail_read(struct rd *r, struct bundle_head *h)
@@ -129,12 +179,11 @@ enum err bundle_decode(struct bytes from, struct bundle_head *ret)
 	struct rd r = rd_of(from);
 	enum err e = head_read(&r, &h);
 	if (!e)
-		e = vector_decode(&r, &h.delta);
-	if (e)
-		return e;
-	e = tail_read(&r, &h);
+		e = delta_read(&r, &h);
+	if (!e)
+		e = tail_read(&r, &h);
 	if (e) {
-		vector_unref(h.delta);
+		bundle_head_fini(&h);
 		return e;
 	}
 	h.inc = hash_incarnation(&h.folder, &h.device, h.nonce); /* I2 */
@@ -157,7 +206,7 @@ void bundle_free(struct bundle *b)
 {
 	if (!b)
 		return;
-	vector_unref(b->head.delta);
+	bundle_head_fini(&b->head);
 	record_arena_free(b->arena);
 	free(b->records);
 	free(b->plain);

@@ -7,7 +7,8 @@
  *	JOIN	device 32, name length u8, name, proof 32, token 32
  *	REFUSE	code u8, text to the end (0..WIRE_TEXT_MAX)
  *	ROSTER	count u32, then count times: length u32, record
- *	VECTOR	vector (count u32, then inc u64, seq u64 each), hash of the roster 32
+ *	VECTOR	vector (count u32, then inc u64, seq u64 each), for each entry the start of that
+ *		bundle's hash 8 (zeros: not told), hash of the roster 32
  *	BUNDLE	the bundle to the end
  *	WANT, NO, CANCEL	count u32 (1..WIRE_NAMES_MAX), count times 32
  *	DATA	the sealed piece to the end
@@ -80,6 +81,7 @@ static enum err vector_message_decode(struct rd *r, struct wire_message *m)
 	enum err e = vector_decode(&head, &v);
 	if (e)
 		return e;
+	m->vector.heads = rd_bytes(&head, v->count * WIRE_HEAD);
 	if (!rd_done(&head)) {
 		vector_unref(v);
 		return fail(ERR_MALFORMED);
@@ -177,6 +179,8 @@ void wire_encode(struct wr *w, const struct wire_message *m)
 		break;
 	case WIRE_VECTOR:
 		vector_encode(w, m->vector.applied);
+		assert(m->vector.heads.len == m->vector.applied->count * WIRE_HEAD);
+		wr_bytes(w, m->vector.heads);
 		wr_raw(w, m->vector.roster.b, HASH_LEN);
 		break;
 	case WIRE_BUNDLE:

@@ -16,6 +16,7 @@
 #define WIRE_NAMES_MAX 256 /* pieces asked for in one WANT */
 #define WIRE_ROSTER_MAX 1024
 #define WIRE_ADDR_MAX 256
+#define WIRE_HEAD 8
 #define WIRE_TEXT_MAX 256 /* of a REFUSE */
 #define WIRE_INVITATION_VERSION 1
 
@@ -57,6 +58,8 @@ struct wire_message {
 		struct {
 			struct vector *applied; /* the decoder's caller owns it */
 			struct hash roster; /* of the sorted roster heads */
+			/* For each entry the first WIRE_HEAD bytes of that bundle's hash. */
+			struct bytes heads;
 		} vector;
 		struct bytes bundle;
 		struct {

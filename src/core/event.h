@@ -196,6 +196,7 @@ struct event {
 		} message;
 		struct {
 			struct vector *take_applied;
+			struct bytes heads; /* of its entries, WIRE_HEAD bytes each; borrowed */
 			struct hash roster;
 		} vector;
 		struct {
@@ -265,8 +266,8 @@ struct action {
 			uint64_t work;
 		} seal;
 		struct {
-			struct bundle_head
-				head; /* but for body and signature; delta owned by the action */
+			struct bundle_head head; /* but for body and signature; delta and tags owned
+						    by the action */
 			uint8_t *body; /* encoded records; owned by the action */
 			size_t len;
 		} bundle;

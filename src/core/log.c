@@ -35,6 +35,7 @@ void log_free(struct log *l)
 	for (uint32_t k = 0; k < l->waiting_count; k++)
 		bundle_free(l->waiting[k]);
 	log_accept_fini(l);
+	log_fork_fini(l);
 	free(l->waiting);
 	free(l->incs);
 	free(l);
@@ -79,6 +80,9 @@ static enum err inc_store(struct log *l, const struct log_inc *i)
 	wr_u64(&w, i->nonce);
 	wr_u64(&w, i->follows.inc);
 	wr_u64(&w, i->follows.seq);
+	wr_u64(&w, i->trunk.inc);
+	wr_u64(&w, i->trunk.seq);
+	wr_u64(&w, i->most_t);
 	wr_u64(&w, i->seq);
 	wr_u64(&w, i->applied);
 	wr_raw(&w, i->last.b, HASH_LEN);
@@ -261,140 +265,7 @@ bool log_line(void *arg, struct where a, struct where b)
 	return a.inc == b.inc || descends(l, a.inc, b) || descends(l, b.inc, a);
 }
 
-/* ---- arrivals ---- */
-
-static enum err arrive(struct log *l, struct where in, uint64_t at, uint32_t len)
-{
-	struct step_key k;
-	uint8_t value[28];
-	struct wr w = {.at = value, .room = sizeof(value)};
-
-	wr_u64(&w, in.inc);
-	wr_u64(&w, in.seq);
-	wr_u64(&w, at);
-	wr_u32(&w, len);
-	step_key_init(&k, TABLE_ARRIVAL);
-	step_key_u64(&k, l->arrivals);
-	enum err e = kv_put(l->kv, step_key_view(&k), wr_view(&w));
-	if (e)
-		return e;
-	wr_reset(&w);
-	wr_u64(&w, l->arrivals);
-	step_key_init(&k, TABLE_BUNDLE);
-	step_key_u64(&k, in.inc);
-	step_key_u64(&k, in.seq);
-	e = kv_put(l->kv, step_key_view(&k), wr_view(&w));
-	if (!e)
-		l->arrivals++;
-	return e;
-}
-
-uint64_t log_arrivals(const struct log *l)
-{
-	return l->arrivals;
-}
-
-enum err log_arrival(struct log *l, uint64_t number, struct arrival *ret)
-{
-	struct step_key k;
-	struct bytes value;
-
-	step_key_init(&k, TABLE_ARRIVAL);
-	step_key_u64(&k, number);
-	enum err e = kv_get(l->kv, step_key_view(&k), &value);
-	if (e)
-		return e;
-	struct rd r = rd_of(value);
-	struct arrival a;
-	a.in.inc = rd_u64(&r);
-	a.in.seq = rd_u64(&r);
-	a.at = rd_u64(&r);
-	a.len = rd_u32(&r);
-	if (!rd_done(&r))
-		return fail(ERR_DAMAGED);
-	*ret = a;
-	return ERR_OK;
-}
-
-enum err log_first_lacking(struct log *l, const struct vector *peer, uint64_t *ret)
-{
-	uint64_t low = l->arrivals;
-
-	for (uint32_t i = 0; l->held && i < l->held->count; i++) {
-		struct where in = l->held->at[i];
-		uint64_t theirs = vector_get(peer, in.inc);
-		struct step_key k;
-		struct bytes value;
-
-		if (theirs >= in.seq)
-			continue;
-		step_key_init(&k, TABLE_BUNDLE);
-		step_key_u64(&k, in.inc);
-		step_key_u64(&k, theirs + 1);
-		enum err e = kv_get(l->kv, step_key_view(&k), &value);
-		if (e)
-			return e;
-		struct rd r = rd_of(value);
-		uint64_t number = rd_u64(&r);
-		low = MIN(low, number);
-	}
-	*ret = low;
-	return ERR_OK;
-}
-
-uint64_t log_lacks(const struct log *l, const struct vector *peer)
-{
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; l->held && i < l->held->count; i++) {
-		uint64_t theirs = vector_get(peer, l->held->at[i].inc);
-		if (theirs < l->held->at[i].seq)
-			sum += l->held->at[i].seq - theirs;
-	}
-	return sum;
-}
-
 /* ---- own bundles ---- */
-
-enum err log_own(struct log *l, const struct log_own *o)
-{
-	const struct where in = {o->head->inc, o->head->seq};
-	struct log_inc *i = log_inc_of(l, in.inc);
-	enum err e = ERR_OK;
-
-	if (!i || in.seq != i->seq + 1)
-		return fail(ERR_DAMAGED);
-	const struct log_dots dots = {o->ops, o->count, in};
-	e = log_dots_note(l, TABLE_OWN, &dots);
-	uint64_t number = l->arrivals;
-	if (!e)
-		e = arrive(l, in, o->raw_at, o->raw_len);
-	if (e)
-		return e;
-	if (in.seq == 1)
-		i->born = o->head->roster;
-	e = inc_went_on(l, i, &(struct passed){in, o->hash, o->vec});
-	if (e)
-		return e;
-	if (i->applied + 1 == in.seq && in.seq <= log_allowed(l, i)) {
-		e = note_dots(l, &dots);
-		return e ? e : inc_applied(l, log_inc_of(l, in.inc));
-	}
-	l->stray |= !l->rebuilding;
-	return log_set_aside(l, &(struct log_unapplied){in, number, o->raw_len, o->vec});
-}
-
-/* ---- others' bundles ---- */
-
-/* Whether all that the delta names is held: without that the whole vector cannot be covered. */
-static bool delta_covered(const struct log *l, const struct vector *delta)
-{
-	for (uint32_t k = 0; delta && k < delta->count; k++)
-		if (delta->at[k].seq != LOG_DELTA_GONE &&
-		    vector_get(l->held, delta->at[k].inc) < delta->at[k].seq)
-			return false;
-	return true;
-}
 
 /* The vector of the bundle: its delta laid over that of the one before.  Both are sorted: one pass,
  * for either may have thousands of entries. */
@@ -429,32 +300,142 @@ static enum err whole_vector(const struct log_inc *i, const struct vector *delta
 	return ERR_OK;
 }
 
-/* What stands between a bundle and its turn: ERR_OK none, ERR_AGAIN something missing,
- * ERR_EXIST known already. */
-static enum err turn(const struct log *l, const struct bundle *b, const struct vector **vec)
+/* The incarnation that a bundle is placed in.  Whose it is shows in its number; a dot is a mere
+ * claim (I4).  A branch is bound by what binds its trunk. */
+static enum err inc_placed(struct log *l, const struct log_inc *shown, const struct log_placed *p,
+			   struct log_inc **ret)
 {
-	const struct log_inc *i = log_inc_of(l, b->head.inc);
-	uint64_t have = i ? i->seq : 0;
-	static const struct hash none;
+	const struct log_inc *trunk = log_inc_of(l, p->trunk.inc);
+	struct log_inc new = {.inc = p->in.inc, .trunk = p->trunk};
+	enum err e = ERR_OK;
 
-	if (b->head.seq <= have)
-		return ERR_EXIST;
-	if (b->head.seq != have + 1)
-		return ERR_AGAIN;
-	if (memcmp(&b->head.prev, have ? &i->last : &none, sizeof(none)) != 0)
-		return fail(ERR_FORGED);
-	if (have == 0 && b->head.follows.seq &&
-	    vector_get(l->held, b->head.follows.inc) < b->head.follows.seq)
-		return ERR_AGAIN;
-	if (!delta_covered(l, b->head.delta))
-		return ERR_AGAIN;
-	enum err e = whole_vector(i, b->head.delta, vec);
+	if (trunk)
+		new.born = trunk->born;
+	*ret = log_inc_of(l, new.inc);
+	if (!*ret)
+		e = inc_add(l, &new, ret);
 	if (e)
 		return e;
-	if (vector_covers(l->held, *vec))
-		return ERR_OK;
-	vector_unref(*vec);
-	return ERR_AGAIN;
+	(*ret)->nonce = shown->nonce;
+	(*ret)->device = shown->device;
+	if (p->in.seq == 1) {
+		(*ret)->follows = p->follows;
+		(*ret)->trunk = p->trunk;
+	}
+	return p->trunk.inc ? log_fork_taken(l, p) : ERR_OK;
+}
+
+/* The dots of an own bundle; what went into its log's branch has that for its incarnation. */
+static enum err own_dots(struct log *l, const struct log_own *o, const struct log_placed *p)
+{
+	const struct log_dots said = {o->ops, o->count, p->in};
+	enum err e = log_dots_note(l, TABLE_OWN, &said);
+
+	if (e || p->in.inc == o->head->inc)
+		return e ? e : note_dots(l, &said);
+	struct dot *at = malloc(MAX(o->count, 1u) * sizeof(*at));
+	if (!at)
+		return fail(ERR_NOMEM);
+	for (uint32_t k = 0; k < o->count; k++) {
+		bool own = o->ops[k].inc == o->head->inc;
+		at[k] = (struct dot){own ? p->in.inc : o->ops[k].inc, o->ops[k].op};
+	}
+	e = note_dots(l, &(struct log_dots){at, o->count, p->in});
+	free(at);
+	return e;
+}
+
+static enum err own_placed(struct log *l, const struct log_own *o, const struct log_placed *p,
+			   const struct vector *vec)
+{
+	const struct log_inc shown = {.device = o->head->device, .nonce = o->head->nonce};
+	struct log_inc *i;
+	uint64_t number = l->arrivals;
+	enum err e = inc_placed(l, &shown, p, &i);
+
+	if (!e)
+		e = log_arrive(l, p->in, &o->hash, o->raw_at, o->raw_len);
+	if (e)
+		return e;
+	if (p->in.seq == 1 && !p->trunk.inc)
+		i->born = o->head->roster;
+	i->most_t = MAX(i->most_t, o->most_t);
+	e = inc_went_on(l, i, &(struct passed){p->in, o->hash, vec});
+	if (e)
+		return e;
+	if (i->applied + 1 == p->in.seq && p->in.seq <= log_allowed(l, i)) {
+		e = own_dots(l, o, p);
+		return e ? e : inc_applied(l, log_inc_of(l, p->in.inc));
+	}
+	e = log_dots_note(l, TABLE_OWN, &(struct log_dots){o->ops, o->count, p->in});
+	if (e)
+		return e;
+	l->stray |= !l->rebuilding;
+	return log_set_aside(l, &(struct log_unapplied){p->in, number, o->raw_len, vec});
+}
+
+enum err log_own(struct log *l, const struct log_own *o)
+{
+	struct log_placed p;
+	const struct vector *vec = NULL;
+	enum err e = log_fork_place(l, o->head, &o->hash, &p);
+
+	bool later = log_fork_pending(l);
+	if (e == ERR_AGAIN || e == ERR_EXIST || e == ERR_FORGED)
+		return later ? ERR_OK : fail(ERR_DAMAGED);
+	if (e)
+		return e;
+	const struct log_inc *i = log_inc_of(l, p.in.inc);
+	if (p.in.seq != (i ? i->seq : 0) + 1) {
+		vector_unref(p.delta);
+		return later ? ERR_OK : fail(ERR_DAMAGED);
+	}
+	if (!e && !l->forks_count)
+		vec = vector_ref(o->vec);
+	else if (!e)
+		e = whole_vector(p.before, p.delta, &vec);
+	if (!e)
+		e = own_placed(l, o, &p, vec);
+	vector_unref(vec);
+	vector_unref(p.delta);
+	return e;
+}
+
+/* ---- others' bundles ---- */
+
+/*
+ * What stands between a bundle and its turn: ERR_OK nothing, and then p and vec are the caller's;
+ * ERR_AGAIN something missing; ERR_EXIST known already; ERR_FORGED.
+ */
+static enum err turn(struct log *l, const struct bundle *b, struct log_placed *p,
+		     const struct vector **vec)
+{
+	enum err e = log_fork_place(l, &b->head, &b->hash, p);
+
+	if (e)
+		return e;
+	const struct log_inc *i = log_inc_of(l, p->in.inc);
+	uint64_t have = i ? i->seq : 0;
+	static const struct hash none;
+	if (p->in.seq != have + 1)
+		e = ERR_AGAIN;
+	if (!e && !p->trunk.inc &&
+	    memcmp(&b->head.prev, have ? &i->last : &none, sizeof(none)) != 0) {
+		log_doubts(l, (struct where){p->in.inc, have});
+		e = fail(ERR_FORGED);
+	}
+	if (!e && have == 0 && p->follows.seq &&
+	    vector_get(l->held, p->follows.inc) < p->follows.seq)
+		e = ERR_AGAIN;
+	if (!e)
+		e = whole_vector(p->before, p->delta, vec);
+	if (!e && !vector_covers(l->held, *vec)) {
+		vector_unref(*vec);
+		e = ERR_AGAIN;
+	}
+	if (e)
+		vector_unref(p->delta);
+	return e;
 }
 
 /* Whether a bundle's author may use a dot: that of an incarnation of its own device.  One that
@@ -515,7 +496,9 @@ static enum err apply_records(struct log *l, struct step *s, struct bundle *b,
 		struct record *r = &b->records[k];
 		r->in = dots.in;
 		r->vec = vec;
-		e = apply_record(l, b, r);
+		e = log_fork_record(l, b, r);
+		if (!e)
+			e = apply_record(l, b, r);
 		if (!e) /* what is not applied leaves its dot to whose it is */
 			at[dots.count++] = r->dot;
 		bad += e == ERR_MALFORMED; /* the same on every member: skipped, the log goes on */
@@ -543,38 +526,44 @@ static bool accepted(struct log *l, const struct log_inc *i, const struct passed
 	return (l->replay == REPLAY_APPLY && !l->rebuilding) || p->in.seq <= log_allowed(l, i);
 }
 
-/* Its incarnation as the bundle shows it.  Whose it is shows in its number; a dot is a mere claim
- * (I4). */
-static enum err inc_shown(struct log *l, const struct bundle *b, struct log_inc **ret)
+/* The bundle's head in terms of branches, from now on. */
+static void place(struct bundle *b, const struct log_placed *p)
 {
-	struct log_inc new = {.inc = b->head.inc};
-	enum err e = ERR_OK;
-
-	*ret = log_inc_of(l, new.inc);
-	if (!*ret)
-		e = inc_add(l, &new, ret);
-	if (e)
-		return e;
-	(*ret)->nonce = b->head.nonce;
-	(*ret)->device = b->head.device;
-	if (b->head.seq == 1) {
-		(*ret)->follows = b->head.follows;
-		(*ret)->born = b->head.roster;
-	}
-	return ERR_OK;
+	b->head.inc = p->in.inc;
+	b->head.seq = p->in.seq;
+	b->head.follows = p->follows;
 }
 
-static enum err hold(struct log *l, struct step *s, struct bundle *b, const struct vector *vec,
-		     uint64_t raw_at)
+static uint64_t most_t(const struct bundle *b, uint64_t inc)
 {
-	const struct passed p = {{b->head.inc, b->head.seq}, b->hash, vec};
-	uint64_t number = l->arrivals;
+	uint64_t t = 0;
+
+	for (uint32_t k = 0; k < b->count; k++)
+		if (b->records[k].dot.inc == inc)
+			t = MAX(t, b->records[k].t);
+	return t;
+}
+
+struct taken {
+	const struct log_placed *placed;
+	const struct vector *vec;
+	uint64_t raw_at;
+};
+
+static enum err hold(struct log *l, struct step *s, struct bundle *b, const struct taken *t)
+{
+	const struct passed p = {t->placed->in, b->hash, t->vec};
+	const struct log_inc shown = {.device = b->head.device, .nonce = b->head.nonce};
+	uint64_t number = l->arrivals, raw_at = t->raw_at, t_most = most_t(b, b->head.inc);
 	struct log_inc *i;
 	size_t mark = 0;
-	enum err e = inc_shown(l, b, &i);
+	enum err e = inc_placed(l, &shown, t->placed, &i);
 
 	if (e)
 		return e;
+	if (p.in.seq == 1 && !t->placed->trunk.inc)
+		i->born = b->head.roster;
+	place(b, t->placed);
 	bool go = accepted(l, i, &p), held = false;
 	if (go && l->rules.look && !s->replaying)
 		e = l->rules.look(l->rules.arg, s, b, &held);
@@ -590,16 +579,17 @@ static enum err hold(struct log *l, struct step *s, struct bundle *b, const stru
 		wr_raw(w, b->raw, b->raw_len);
 		step_entry_end(s, mark);
 	}
+	i->most_t = MAX(i->most_t, t_most);
 	e = inc_went_on(l, i, &p);
 	if (!e && go)
 		e = note_silent(l, b); /* moves incs: i is not used below */
 	if (!e)
-		e = arrive(l, p.in, raw_at, (uint32_t)b->raw_len);
+		e = log_arrive(l, p.in, &b->hash, raw_at, (uint32_t)b->raw_len);
 	if (!e && !go)
 		return log_set_aside(
-			l, &(struct log_unapplied){p.in, number, (uint32_t)b->raw_len, vec});
+			l, &(struct log_unapplied){p.in, number, (uint32_t)b->raw_len, p.vec});
 	if (!e)
-		e = apply_records(l, s, b, vec);
+		e = apply_records(l, s, b, p.vec);
 	return e ? e : inc_applied(l, log_inc_of(l, p.in.inc));
 }
 
@@ -622,8 +612,7 @@ static enum err wait(struct log *l, struct bundle *b, bool judged)
 	    l->waiting_bytes + wait_bytes(b) > LOG_WAITING_BYTES_MAX / part)
 		return fail(ERR_FULL);
 	for (uint32_t k = 0; k < l->waiting_count; k++)
-		if (l->waiting[k]->head.inc == b->head.inc &&
-		    l->waiting[k]->head.seq == b->head.seq)
+		if (memcmp(&l->waiting[k]->hash, &b->hash, sizeof(b->hash)) == 0)
 			return ERR_EXIST;
 	if (l->waiting_count == l->waiting_room) {
 		uint32_t room = l->waiting_room ? l->waiting_room * 2 : 64;
@@ -644,19 +633,19 @@ static enum err try_hold(struct log *l, struct step *s, const struct log_judge *
 			 uint64_t raw_at)
 {
 	const struct vector *vec = NULL;
-	enum err e = turn(l, b, &vec);
+	struct log_placed p;
+	enum err e = turn(l, b, &p, &vec);
 
 	if (e == ERR_AGAIN)
 		return e;
 	if (!e) {
 		e = j && !s->replaying ? j->may(j->arg, b) : ERR_OK;
-		if (e == ERR_AGAIN) {
-			vector_unref(vec);
-			return e;
-		}
 		if (!e)
-			e = hold(l, s, b, vec, raw_at);
+			e = hold(l, s, b, &(struct taken){&p, vec, raw_at});
 		vector_unref(vec);
+		vector_unref(p.delta);
+		if (e == ERR_AGAIN)
+			return e;
 	}
 	bundle_free(b);
 	return e;
@@ -690,11 +679,13 @@ enum err log_replay(struct log *l, struct step *s, struct bundle *take, uint64_t
 	enum err e = try_hold(l, s, NULL, take, raw_at);
 
 	l->replay = REPLAY_NOT;
+	bool later =
+		log_fork_pending(l); /* it is fed again when the fork is known from the start */
 	if (e == ERR_AGAIN) {
 		bundle_free(take);
-		return fail(ERR_DAMAGED);
+		return later ? ERR_OK : fail(ERR_DAMAGED);
 	}
-	return e == ERR_EXIST ? fail(ERR_DAMAGED) : e;
+	return e == ERR_EXIST && !later ? fail(ERR_DAMAGED) : e == ERR_EXIST ? ERR_OK : e;
 }
 
 enum err log_ready(struct log *l, struct step *s, const struct log_judge *j, bool *more)
@@ -733,6 +724,9 @@ static enum err load_inc(struct log *l, struct bytes key, struct bytes value)
 	new.nonce = rd_u64(&r);
 	new.follows.inc = rd_u64(&r);
 	new.follows.seq = rd_u64(&r);
+	new.trunk.inc = rd_u64(&r);
+	new.trunk.seq = rd_u64(&r);
+	new.most_t = rd_u64(&r);
 	new.seq = rd_u64(&r);
 	new.applied = rd_u64(&r);
 	rd_copy(&r, new.last.b, HASH_LEN);
@@ -788,6 +782,9 @@ enum err log_load(struct log *l, uint64_t current)
 		l->arrivals = MAX(l->arrivals, number + 1);
 	}
 	log_dots_load(l);
+	enum err e = log_fork_load(l);
+	if (e)
+		return e;
 	l->stray = view_is_stray(l->view);
 	return log_load_unapplied(l);
 }

@@ -40,6 +40,8 @@ struct log_inc {
 	uint64_t inc, nonce, seq, applied; /* seq: last held, 0: none; applied: no more than that */
 	struct device_id device;
 	struct where follows;
+	struct where trunk; /* a branch of a fork: where it left what; else zeros */
+	uint64_t most_t; /* the highest clock of a record of its own in its bundles */
 	struct hash last; /* of bundle seq */
 	struct hash born; /* the roster head that bundle 1 names */
 	const struct vector *vec; /* of bundle seq; owned by the log; NULL: empty */
@@ -91,6 +93,8 @@ uint64_t log_waiting(const struct log *l); /* bundles that wait for their causes
 uint64_t log_allowed(struct log *l, const struct log_inc *i);
 /* Whether the current incarnation is limited: what is written in it is not accepted any more. */
 bool log_own_limited(struct log *l);
+/* Whether it has forked: another life of this device goes on under its numbers. */
+bool log_own_forked(struct log *l);
 /* An operation of this device has seen vec (borrowed), and what it makes will say so. */
 void log_note_own(struct log *l, const struct vector *vec);
 /* None is under way any more, all are in bundles; true: look whether it is settled. */
@@ -157,10 +161,32 @@ struct log_own {
 	struct hash hash;
 	const struct dot *ops;
 	uint32_t count;
+	uint64_t most_t; /* the highest clock among its records */
 	uint64_t raw_at; /* journal offset of the raw bytes */
 	uint32_t raw_len;
 };
 enum err log_own(struct log *l, const struct log_own *o) MUST_USE;
+
+/*
+ * Forks: see log_fork.c.  The tag of a bundle held; zeros for one that is not.
+ */
+struct bundle_tag log_tag(struct log *l, struct where in);
+/* Others hold another bundle under that number. */
+void log_doubts(struct log *l, struct where in);
+/* A log, and how much of it is not in doubt: the rest is to be asked for again.  False: nothing is
+ * doubted since it was last asked. */
+bool log_doubt(struct log *l, struct where *ret);
+struct log_fork {
+	struct where at; /* the last bundle that all agree on; seq 0: none */
+	uint64_t mine; /* the branch that operations here had seen before it was known; 0: none */
+};
+uint32_t log_forks(const struct log *l);
+const struct log_fork *log_fork_at(const struct log *l, uint32_t k);
+/* The incarnation that goes on where inc ends here: itself, or its branch. */
+uint64_t log_tip(const struct log *l, uint64_t inc);
+/* What a record of this device and its vector say in terms of branches; what they point to is
+ * valid until the next record. */
+enum err log_fork_own(struct log *l, struct record *r) MUST_USE;
 
 uint64_t log_arrivals(const struct log *l); /* the number the next bundle gets; from 1 */
 enum err log_arrival(struct log *l, uint64_t number, struct arrival *ret) MUST_USE;

@@ -145,7 +145,8 @@ static uint64_t work_out(const struct log *l, const struct log_inc *i)
 	return MIN(limit, brake);
 }
 
-static uint64_t target_of(const struct log *l, uint64_t inc)
+/* A branch that was not known when the targets were set has none: false. */
+static bool target_of(const struct log *l, uint64_t inc, uint64_t *ret)
 {
 	uint32_t low = 0, high = l->targets_count;
 
@@ -156,13 +157,16 @@ static uint64_t target_of(const struct log *l, uint64_t inc)
 		else
 			high = mid;
 	}
-	return low < l->targets_count && l->targets[low].inc == inc ? l->targets[low].seq
-								    : UINT64_MAX;
+	bool found = low < l->targets_count && l->targets[low].inc == inc;
+	*ret = found ? l->targets[low].seq : UINT64_MAX;
+	return found;
 }
 
 uint64_t log_allowed(struct log *l, const struct log_inc *i)
 {
-	return l->rebuilding ? target_of(l, i->inc) : work_out(l, i);
+	uint64_t target;
+
+	return l->rebuilding && target_of(l, i->inc, &target) ? target : work_out(l, i);
 }
 
 bool log_own_limited(struct log *l)
@@ -170,6 +174,11 @@ bool log_own_limited(struct log *l)
 	const struct log_inc *i = log_inc_of(l, l->current);
 
 	return i && limit_of(l, i) != UINT64_MAX;
+}
+
+bool log_own_forked(struct log *l)
+{
+	return log_tip(l, l->current) != l->current;
 }
 
 /* ---- what is held and not applied ---- */
@@ -181,7 +190,7 @@ bool log_own_limited(struct log *l)
 bool log_causes_applied(const struct log *l, const struct log_inc *i, uint64_t seq,
 			const struct vector *vec)
 {
-	return i->applied + 1 == seq && vector_covers(l->applied, vec) &&
+	return i->applied + 1 == seq && vector_covers(l->applied, vec) && !log_fork_open(l, i) &&
 	       (seq > 1 || vector_get(l->applied, i->follows.inc) >= i->follows.seq);
 }
 
@@ -358,6 +367,7 @@ enum err log_rebuild(struct log *l)
 	l->current = 0;
 	l->arrivals = 1;
 	l->stray = l->again = false;
+	log_fork_begin(l);
 	l->rebuilding = true;
 	l->targets = t;
 	l->targets_count = count;
@@ -380,6 +390,8 @@ bool log_rebuilding(const struct log *l)
 bool log_accepts_own(struct log *l, struct dot dot)
 {
 	struct where in = log_where(l, dot);
+	uint64_t target;
 
-	return in.seq == 0 || in.seq <= target_of(l, in.inc);
+	(void)target_of(l, in.inc, &target);
+	return in.seq <= target;
 }

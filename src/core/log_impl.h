@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* log_impl.h - the inside of the logs, for log.c and log_accept.c alone */
+/* log_impl.h - the inside of the logs, for the files log*.c alone */
 #ifndef LOG_IMPL_H
 #define LOG_IMPL_H
 
@@ -33,6 +33,14 @@ struct log {
 	bool stray; /* records of a held own bundle are in the view though it is not applied, or
 		       some met what was forgotten: the view is to be made again */
 	bool limited; /* some incarnation has a limit, when it was last asked */
+	struct log_fork *forks;
+	uint32_t forks_count;
+	bool doubting;
+	struct where doubt; /* a log, and how much of it is not in doubt */
+	uint64_t doubt_back; /* how far back it was put last; 0: a fork was found */
+	struct dot *bases; /* of the record translated last, and what else it owns */
+	struct stamped_attr *attrs;
+	const struct vector *record_vec, *origin_vec;
 	bool again; /* there are records that travelled twice */
 	bool rebuilding;
 	struct target *targets; /* ascending */
@@ -41,6 +49,35 @@ struct log {
 
 /* log.c */
 struct log_inc *log_inc_of(const struct log *l, uint64_t inc); /* NULL: unknown */
+/* log_fork.c */
+struct log_placed { /* a bundle's head in terms of branches */
+	struct where in, follows;
+	struct where trunk; /* of the branch that it begins; else zeros */
+	bool finds; /* a fork that was not known */
+	const struct log_inc *before; /* over whose vector its delta is laid; NULL: none */
+	const struct vector *delta; /* owned */
+};
+/*
+ * Where a bundle stands.  ERR_AGAIN: it names what is not held, or waits for the view to be made
+ * again; ERR_EXIST: it is held; ERR_FORGED: it does not go on from what is held.
+ */
+enum err log_fork_place(struct log *l, const struct bundle_head *h, const struct hash *hash,
+			struct log_placed *ret) MUST_USE;
+/* A record of b, which is placed: r->vec is set. */
+enum err log_fork_record(struct log *l, const struct bundle *b, struct record *r) MUST_USE;
+/* Whether a fork was found that the view does not stand at yet; and whether i is a branch of such.
+ */
+bool log_fork_pending(const struct log *l);
+bool log_fork_open(const struct log *l, const struct log_inc *i);
+/* A bundle that begins a branch is held from now on. */
+enum err log_fork_taken(struct log *l, const struct log_placed *p) MUST_USE;
+enum err log_fork_load(struct log *l) MUST_USE;
+void log_fork_begin(struct log *l); /* all is fed again */
+void log_fork_fini(struct log *l);
+/* log_arrivals.c */
+/* A bundle is held from now on: at journal offset at. */
+enum err log_arrive(struct log *l, struct where in, const struct hash *hash, uint64_t at,
+		    uint32_t len) MUST_USE;
 /* log_dots.c */
 struct log_dots { /* of one bundle's records, in its order */
 	const struct dot *at;

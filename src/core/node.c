@@ -440,7 +440,7 @@ enum err node_replay_piece(struct node *n, const struct hash *name, uint8_t kind
 enum err node_begin_incarnation(struct node *n)
 {
 	struct step *s = &n->step;
-	struct where follows = {log_current(n->log), 0};
+	struct where follows = {log_tip(n->log, log_current(n->log)), 0};
 	const struct log_inc *i = log_find(n->log, follows.inc);
 	uint64_t nonce = rng_u64(&n->rng);
 	size_t mark;

@@ -59,6 +59,8 @@ enum err node_replay_piece(struct node *n, const struct hash *name, uint8_t kind
 /* In-memory state from the rows of a kv that was not empty; before node_replay(). */
 enum err node_load(struct node *n) MUST_USE;
 
+/* One after another at most: forks of branches show one by one. */
+#define NODE_REBUILDS_MAX 64
 /*
  * Whether what is applied is no longer what is accepted (a member was removed, say): asked after
  * each step and, if so, the view is made again before the next: node_rebuild_begin(), then all
@@ -157,6 +159,13 @@ struct node_aside { /* what is held of one incarnation and not applied */
 	enum aside_why why;
 	int64_t since_ms; /* BRAKE: when it was held */
 };
+struct node_fork { /* a log whose device gave one number to two bundles */
+	struct device_id device;
+	struct where at; /* the last bundle that all agree on */
+};
+uint32_t node_forks(struct node *n, struct node_fork *ret, uint32_t max);
+/* The k-th branch of an incarnation's log, from 0; 0: no more. */
+uint64_t node_branch(struct node *n, uint64_t inc, uint32_t k);
 uint32_t node_aside(struct node *n, struct node_aside *ret, uint32_t max);
 /* How much of a file's bytes is here; ERR_NOENT. */
 enum err node_residency(struct node *n, struct inode_id inode, uint64_t *local,

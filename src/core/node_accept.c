@@ -141,9 +141,27 @@ enum err node_judge(void *arg, const struct bundle *b)
 	return ERR_OK;
 }
 
+/* Each fork is told of once. */
+static void tell_forks(struct node *n)
+{
+	for (; n->forks_told < log_forks(n->log); n->forks_told++) {
+		const struct log_fork *f = log_fork_at(n->log, n->forks_told);
+		const struct log_inc *i = log_find(n->log, f->at.inc);
+		const struct roster_member *m = i ? roster_find(n->roster, &i->device) : NULL;
+		if (n->started)
+			step_report(
+				&n->step, true,
+				"%s gave one number to two different bundles: its store was "
+				"copied, or its program is not honest.  Both are kept, and merged "
+				"as if two devices had written them",
+				m ? m->name : "a device");
+	}
+}
+
 void node_accept_look(struct node *n)
 {
-	n->own_limited = log_own_limited(n->log);
+	tell_forks(n);
+	n->own_limited = log_own_limited(n->log) || log_own_forked(n->log);
 	n->unsettled = !log_settled(n->log);
 }
 
@@ -235,6 +253,7 @@ enum err node_rebuild_end(struct node *n, struct actions *a)
 		    "bundles are set aside",
 		    log_unapplied(n->log));
 	spread_owe(n->spread);
+	n->waiting_due = log_waiting(n->log) > 0; /* for a branch that was not known */
 	return e ? e : step_sound(&n->step);
 }
 
@@ -267,6 +286,31 @@ uint32_t node_aside(struct node *n, struct node_aside *ret, uint32_t max)
 	return count;
 }
 
+/* ---- logs that have forked ---- */
+
+uint32_t node_forks(struct node *n, struct node_fork *ret, uint32_t max)
+{
+	uint32_t count = 0;
+
+	for (uint32_t k = 0; k < log_forks(n->log) && count < max; k++) {
+		const struct log_fork *f = log_fork_at(n->log, k);
+		const struct log_inc *i = log_find(n->log, f->mine ? f->mine : f->at.inc);
+		if (i)
+			ret[count++] = (struct node_fork){i->device, f->at};
+	}
+	return count;
+}
+
+uint64_t node_branch(struct node *n, uint64_t inc, uint32_t k)
+{
+	for (uint32_t a = 0; a < log_incs(n->log); a++) {
+		const struct log_inc *i = log_inc_at(n->log, a);
+		if (i->trunk.inc == inc && k-- == 0)
+			return i->inc;
+	}
+	return 0;
+}
+
 /* ---- an own incarnation that others know more of ---- */
 
 enum err node_accept_told(struct node *n, const struct vector *theirs)
@@ -296,9 +340,21 @@ enum err node_accept_write(struct node *n)
 
 /* ---- an own incarnation that is limited ---- */
 
+/* Another life of this device goes on under its numbers: as another incarnation, and so does this
+ * one. */
+static enum err go_on_from_fork(struct node *n)
+{
+	enum err e = node_begin_incarnation(n);
+
+	node_accept_look(n);
+	return e;
+}
+
 /* When nothing own is under way: if its incarnation is limited, and it may write, a new one. */
 enum err node_accept_go_on(struct node *n)
 {
+	if (log_own_forked(n->log) && !n->unsettled && !outbox_busy(n->outbox))
+		return go_on_from_fork(n);
 	if (outbox_count(n->outbox) || outbox_busy(n->outbox) || content_works(n->content))
 		return ERR_OK;
 	if (log_own_done(n->log))

@@ -36,6 +36,7 @@ struct node {
 	bool have_keys, started, clean_start;
 	bool waiting_due; /* bundles that waited may be ready: the next tick looks */
 	bool cut_all; /* EV_CUT was given: publish without waiting for acknowledgements */
+	uint32_t forks_told; /* of those that the log knows */
 	bool unsettled; /* what is applied is not what is accepted */
 	bool own_limited; /* nothing more is accepted of the current incarnation */
 	bool unconfirmed; /* it was taken up after a clean stop, and no member has told yet that it

@@ -261,6 +261,32 @@ static struct peer *member_of(struct node *n, const struct event *ev)
 	return p && !p->joining && !p->we_join ? p : NULL;
 }
 
+/* Where its last bundle of a log is another than ours under that number, one of a fork is missing
+ * on either side. */
+static enum err look_at_heads(struct node *n, struct peer *p, const struct event *ev)
+{
+	const struct vector *v = ev->vector.take_applied;
+	static const uint8_t none[WIRE_HEAD];
+	struct where at;
+
+	for (uint32_t k = 0; k < v->count && ev->vector.heads.len; k++) {
+		const uint8_t *head = ev->vector.heads.at + (size_t)k * WIRE_HEAD;
+		const struct log_inc *i = log_find(n->log, v->at[k].inc);
+		if (!i || i->seq != v->at[k].seq || memcmp(head, none, WIRE_HEAD) == 0 ||
+		    memcmp(head, i->last.b, WIRE_HEAD) == 0)
+			continue;
+		if (p->asked.inc == i->inc && p->asked.seq == i->seq)
+			continue;
+		p->asked = (struct where){i->inc, i->seq};
+		log_doubts(n->log, p->asked);
+		enum err e =
+			log_doubt(n->log, &at) ? spread_again(n->spread, &n->step, p, at) : ERR_OK;
+		if (e)
+			return e;
+	}
+	return ERR_OK;
+}
+
 static enum err on_vector(struct node *n, const struct event *ev)
 {
 	struct peer *p = member_of(n, ev);
@@ -271,6 +297,8 @@ static enum err on_vector(struct node *n, const struct event *ev)
 	}
 	outbox_stir(n->outbox);
 	enum err e = node_accept_told(n, ev->vector.take_applied);
+	if (!e)
+		e = look_at_heads(n, p, ev);
 	if (e) {
 		vector_unref(ev->vector.take_applied);
 		return e;
@@ -284,6 +312,7 @@ static enum err on_vector(struct node *n, const struct event *ev)
 enum err node_net_apply_waiting(struct node *n)
 {
 	const struct log_judge judge = {n, node_judge};
+	struct where doubted;
 	bool more = true;
 	enum err e = ERR_OK;
 
@@ -294,6 +323,8 @@ enum err node_net_apply_waiting(struct node *n)
 		if (more)
 			spread_owe(n->spread);
 	}
+	if (!e && log_doubt(n->log, &doubted))
+		e = spread_again(n->spread, &n->step, NULL, doubted);
 	return e;
 }
 
@@ -316,6 +347,10 @@ static enum err on_bundle(struct node *n, const struct event *ev)
 		return e;
 	}
 	e = log_take(n->log, &n->step, &judge, b, &verdict);
+	if (log_doubt(n->log, &in)) {
+		enum err e2 = spread_again(n->spread, &n->step, p, in);
+		e = e2 ? e2 : e;
+	}
 	if (e == ERR_REFUSED) {
 		step_report(&n->step, true, "a bundle of a device that may not write was refused");
 		return ERR_OK; /* who passes it on need not know */

@@ -214,7 +214,9 @@ static uint64_t own_seq(const struct outbox *o)
 static enum err put_out(struct outbox *o, struct record *r, uint64_t group, uint64_t seq)
 {
 	r->in = (struct where){log_current(o->log), 0};
-	enum err e = ERR_OK;
+	enum err e = log_fork_own(o->log, r);
+	if (e)
+		return e;
 	if (!log_rebuilding(o->log) || log_accepts_own(o->log, r->dot))
 		e = view_apply(o->view, r);
 	/* Of an incarnation whose end is not accepted, what it refers to may be gone: it goes out
@@ -491,6 +493,17 @@ static struct vector *delta_of(const struct vector *prev, const struct vector *v
 	return d;
 }
 
+static struct bundle_tag *tags_of(struct outbox *o, const struct vector *delta)
+{
+	uint32_t count = delta ? delta->count : 0;
+	struct bundle_tag *t = calloc(MAX(count, 1u), sizeof(*t));
+
+	for (uint32_t k = 0; t && k < count; k++)
+		if (delta->at[k].seq != LOG_DELTA_GONE)
+			t[k] = log_tag(o->log, delta->at[k]);
+	return t;
+}
+
 static enum err start_bundle(struct outbox *o, struct step *s, const struct outbox_policy *p)
 {
 	const struct log_inc *i = log_find(o->log, log_current(o->log));
@@ -518,12 +531,14 @@ static enum err start_bundle(struct outbox *o, struct step *s, const struct outb
 		h->prev = i->last;
 	else
 		h->follows = i->follows;
+	h->follows_tag = log_tag(o->log, h->follows);
 	h->delta = delta_of(i->vec, o->bundle_vec);
+	h->tags = tags_of(o, h->delta);
 	h->roster = p->roster;
 	h->epoch = p->epoch;
 	a->bundle.body = wr_take(&body, &a->bundle.len);
 	o->busy = true;
-	return h->delta && a->bundle.body ? ERR_OK : fail(ERR_NOMEM);
+	return h->delta && h->tags && a->bundle.body ? ERR_OK : fail(ERR_NOMEM);
 }
 
 enum err outbox_publish(struct outbox *o, struct step *s, const struct outbox_policy *p)
@@ -531,6 +546,8 @@ enum err outbox_publish(struct outbox *o, struct step *s, const struct outbox_po
 	uint32_t count;
 	size_t bytes;
 
+	if (log_own_forked(o->log)) /* they go out in the next incarnation */
+		return ERR_OK;
 	if (o->busy || !o->count || !o->stirred || !log_current(o->log) || s->now < o->retry_usec)
 		return ERR_OK;
 	if (!p->all && (!p->listening || p->unacked) && o->news < OUTBOX_CUT_RECORDS / 4)
@@ -580,6 +597,20 @@ bool outbox_travelled(struct outbox *o, struct dot dot)
 	return false;
 }
 
+/* The highest clock of what goes into a bundle. */
+static uint64_t most_t(const struct outbox *o, const struct dot *ops, uint32_t count)
+{
+	uint64_t most = 0;
+
+	for (uint32_t k = 0, at = 0; k < o->count && at < count; k++) {
+		if (dot_compare(o->items[k].dot, ops[at]) != 0)
+			continue;
+		most = MAX(most, o->items[k].t);
+		at++;
+	}
+	return most;
+}
+
 /* The body of J_OWN: vector, count u32, dots, raw length u32, raw bytes. */
 enum err outbox_replay_own(struct outbox *o, struct bytes body, uint64_t body_at)
 {
@@ -610,6 +641,7 @@ enum err outbox_replay_own(struct outbox *o, struct bytes body, uint64_t body_at
 				      .vec = vec,
 				      .ops = ops,
 				      .count = count,
+				      .most_t = most_t(o, ops, count),
 				      .raw_at = body_at + (size_t)(raw.at - body.at),
 				      .raw_len = (uint32_t)raw.len};
 		bundle_hash(raw, &own.hash);
@@ -617,7 +649,7 @@ enum err outbox_replay_own(struct outbox *o, struct bytes body, uint64_t body_at
 	}
 	if (!e)
 		e = drop(o, ops, count);
-	vector_unref(h.delta);
+	bundle_head_fini(&h);
 	vector_unref(vec);
 	free(ops);
 	return e;

@@ -16,6 +16,8 @@ struct line { /* a peer and what is in flight to it */
 	struct sent *flight;
 	uint32_t count, room;
 	uint64_t bytes;
+	uint64_t again; /* the first arrival that it asked for again; 0: none */
+	uint64_t again_usec; /* when that may be sent */
 	uint64_t moved_usec; /* when its vector last covered something in flight, or the first was
 				sent */
 };
@@ -115,20 +117,50 @@ static enum err send(struct step *s, const struct peer *to, const struct wire_me
 	return a->send.message ? ERR_OK : fail(ERR_NOMEM);
 }
 
+static enum err send_vector(struct spread *p, struct step *s, const struct peer *to,
+			    struct vector *v)
+{
+	struct wire_message m = {.type = WIRE_VECTOR, .vector.applied = v};
+	struct wr heads = {0};
+
+	for (uint32_t k = 0; k < v->count; k++) {
+		struct bundle_tag t = log_tag(p->log, v->at[k]);
+		wr_raw(&heads, t.b, WIRE_HEAD);
+	}
+	m.vector.heads = wr_view(&heads);
+	roster_digest(p->roster, &m.vector.roster);
+	enum err e = heads.bad ? fail(ERR_NOMEM) : send(s, to, &m);
+	wr_fini(&heads);
+	return e;
+}
+
 enum err spread_greet(struct spread *p, struct step *s, struct peer *to)
 {
-	struct wire_message m = {.type = WIRE_VECTOR};
 	struct vector *v = vector_ref(log_held(p->log));
 
 	if (!v)
 		v = vector_new(NULL, 0);
 	if (!v)
 		return fail(ERR_NOMEM);
-	m.vector.applied = v;
-	roster_digest(p->roster, &m.vector.roster);
 	to->owes = false;
-	enum err e = send(s, to, &m);
+	enum err e = send_vector(p, s, to, v);
 	vector_unref(v);
+	return e;
+}
+
+enum err spread_again(struct spread *p, struct step *s, const struct peer *from, struct where held)
+{
+	enum err e = ERR_OK;
+
+	for (uint32_t k = 0; k < p->count && !e; k++) {
+		struct peer *to = &p->lines[k]->peer;
+		if ((from && to != from) || to->joining || to->we_join)
+			continue;
+		struct vector *v = vector_with(log_held(p->log), held.inc, held.seq);
+		e = v ? send_vector(p, s, to, v) : fail(ERR_NOMEM);
+		vector_unref(v);
+		to->owes = true; /* what is held indeed, behind what is asked for */
+	}
 	return e;
 }
 
@@ -205,11 +237,17 @@ enum err spread_vector(struct spread *p, struct step *s, struct peer *from,
 	struct hash mine;
 	enum err e = ERR_OK;
 
+	bool less = from->greeted && !vector_covers(take_applied, from->theirs);
 	vector_unref(from->theirs);
 	from->theirs = take_applied;
 	if (!from->greeted) {
 		from->greeted = true;
 		e = log_first_lacking(p->log, from->theirs, &from->cursor);
+	} else if (less) { /* it asks for some again */
+		uint64_t first;
+		e = log_first_lacking(p->log, from->theirs, &first);
+		if (!e)
+			l->again = l->again ? MIN(l->again, first) : first;
 	}
 	if (land(l))
 		l->moved_usec = s->now;
@@ -268,6 +306,12 @@ static enum err pump_line(struct spread *p, struct step *s, struct line *l)
 {
 	enum err e = ERR_OK;
 
+	if (l->again && l->again_usec <= s->now) { /* once in a while, however often it asks */
+		l->peer.cursor = MIN(l->peer.cursor, l->again);
+		l->again = 0;
+		l->again_usec = s->now + SPREAD_AGAIN_USEC;
+	}
+
 	while (!e && l->peer.cursor < log_arrivals(p->log) && l->bytes < SPREAD_WINDOW_BYTES &&
 	       l->count < SPREAD_WINDOW_COUNT) {
 		struct arrival a;
@@ -319,9 +363,12 @@ uint64_t spread_deadline(const struct spread *p)
 {
 	uint64_t due = UINT64_MAX;
 
-	for (uint32_t k = 0; k < p->count; k++)
+	for (uint32_t k = 0; k < p->count; k++) {
 		if (p->lines[k]->count)
 			due = MIN(due, p->lines[k]->moved_usec + SPREAD_AGAIN_USEC);
+		if (p->lines[k]->again)
+			due = MIN(due, p->lines[k]->again_usec);
+	}
 	return due;
 }
 

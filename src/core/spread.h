@@ -25,6 +25,7 @@ struct peer {
 	bool we_join; /* it is asked to let us in */
 	bool greeted; /* its vector is known */
 	bool owes; /* our vector has changed since it was told */
+	struct where asked; /* the log whose bundles it was last asked for again, and its last */
 	uint8_t hash[64], secret[32];
 	const struct vector *theirs; /* owned */
 	struct hash told_roster; /* their digest when our roster was last sent */
@@ -45,6 +46,10 @@ struct peer *spread_at(struct spread *p, uint32_t i);
 enum err spread_greet(struct spread *p, struct step *s, struct peer *to) MUST_USE;
 enum err spread_vector(struct spread *p, struct step *s, struct peer *from,
 		       struct vector *take_applied, const struct hash *roster) MUST_USE;
+/* Ask a member (NULL: all) for all of a log behind what is named, though some of it is held: it may
+ * hold other bundles. */
+enum err spread_again(struct spread *p, struct step *s, const struct peer *from,
+		      struct where held) MUST_USE;
 /* A bundle came from that peer, so it has it. */
 enum err spread_came(struct spread *p, struct peer *from, struct where in) MUST_USE;
 /* What we have applied has changed: everybody is told at the end of the step. */

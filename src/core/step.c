@@ -92,7 +92,7 @@ void step_key_raw(struct step_key *k, const void *at, size_t len)
 static void action_fini(struct action *a)
 {
 	if (a->kind == ACT_BUNDLE) {
-		vector_unref(a->bundle.head.delta);
+		bundle_head_fini(&a->bundle.head);
 		free(a->bundle.body);
 	} else if (a->kind == ACT_SEND) {
 		free(a->send.message);

@@ -5,7 +5,7 @@
 
 /* The tables that are derived from records and bundles alone: they are deleted and made again when
  * what is accepted changes (core/node_accept). */
-#define TABLES_OF_VIEW "ILPDCVXvHOABlhda"
+#define TABLES_OF_VIEW "ILPDCVXvHOABlhdaf"
 
 enum table {
 	/* reg and view */
@@ -30,6 +30,7 @@ enum table {
 	TABLE_HELD = 'h', /* arrival number -> incarnation, sequence, vector: not applied */
 	TABLE_DOTS = 'd', /* incarnation, last op of a run -> first op, bundle applied */
 	TABLE_AGAIN = 'a', /* incarnation, op, bundle: the same record, in another bundle */
+	TABLE_ALIAS = 'f', /* branch, id of a conflict copy -> its id in terms of branches */
 	TABLE_LOG = 'l', /* incarnation -> device, last vector, ... */
 	/* roster, node */
 	TABLE_ROSTER = 'R', /* number -> roster record */

@@ -103,6 +103,19 @@ static void show_aside(const json_t *list)
 	}
 }
 
+static void show_forks(const json_t *list)
+{
+	const json_t *a;
+	size_t i;
+
+	json_array_foreach(list, i, a)
+	{
+		(void)fputs("  forked: ", stdout);
+		put(text(a, "name")[0] ? text(a, "name") : text(a, "device"));
+		(void)fputs(" gave one number to two different changes; both are kept\n", stdout);
+	}
+}
+
 static void show_folder(const json_t *f)
 {
 	(void)putchar('\n');
@@ -127,6 +140,7 @@ static void show_folder(const json_t *f)
 		(void)printf("  %" PRIu64 " reads wait for other devices\n",
 			     number(f, "reads_waiting"));
 	show_aside(json_object_get(f, "set_aside"));
+	show_forks(json_object_get(f, "forks"));
 	if (number(f, "conflicts"))
 		(void)printf("  %" PRIu64 " conflicts: peerfs conflicts\n", number(f, "conflicts"));
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define ASIDE_MAX 256 /* incarnations told */
+#define FORKS_MAX 64
 
 static json_t *hex(const uint8_t *at, size_t len)
 {
@@ -58,6 +59,8 @@ struct picture { /* of a folder, copied under its lock */
 	struct node_member members[MEMBERS_MAX];
 	uint32_t aside_count;
 	struct node_aside aside[ASIDE_MAX];
+	uint32_t forks_count;
+	struct node_fork forks[FORKS_MAX];
 	enum role role;
 	bool member;
 };
@@ -72,6 +75,7 @@ static struct picture *picture_take(struct daemon *d, struct folder *f)
 	node_counts(host_node(f->host), &p->counts);
 	p->members_count = node_members(host_node(f->host), p->members, MEMBERS_MAX);
 	p->aside_count = node_aside(host_node(f->host), p->aside, ASIDE_MAX);
+	p->forks_count = node_forks(host_node(f->host), p->forks, FORKS_MAX);
 	p->role = node_role(host_node(f->host), &d->device.pub);
 	p->member = node_is_member(host_node(f->host));
 	host_unlock(f->host);
@@ -126,6 +130,28 @@ static const char *why_text(enum aside_why why)
 	return "";
 }
 
+static void add_device(json_t *o, const struct picture *p, const struct device_id *d)
+{
+	for (uint32_t i = 0; i < p->members_count; i++)
+		if (memcmp(&p->members[i].device, d, sizeof(*d)) == 0)
+			(void)json_object_set_new(o, "name", tell_text(p->members[i].name));
+	(void)json_object_set_new(o, "device", hex(d->b, sizeof(d->b)));
+}
+
+/* The logs whose device gave one number to two bundles. */
+static json_t *forks_json(const struct picture *p)
+{
+	json_t *list = json_array();
+
+	for (uint32_t k = 0; k < p->forks_count; k++) {
+		json_t *o = json_object();
+		add_device(o, p, &p->forks[k].device);
+		(void)json_object_set_new(o, "bundles", number(p->forks[k].at.seq));
+		(void)json_array_append_new(list, o);
+	}
+	return list;
+}
+
 /* The bundles of each device that are held and not applied. */
 static json_t *aside_json(const struct picture *p)
 {
@@ -134,10 +160,7 @@ static json_t *aside_json(const struct picture *p)
 	for (uint32_t k = 0; k < p->aside_count; k++) {
 		const struct node_aside *a = &p->aside[k];
 		json_t *o = json_object();
-		for (uint32_t i = 0; i < p->members_count; i++)
-			if (memcmp(&p->members[i].device, &a->device, sizeof(a->device)) == 0)
-				(void)json_object_set_new(o, "name", tell_text(p->members[i].name));
-		(void)json_object_set_new(o, "device", hex(a->device.b, sizeof(a->device.b)));
+		add_device(o, p, &a->device);
 		(void)json_object_set_new(o, "why", json_string(why_text(a->why)));
 		(void)json_object_set_new(o, "bundles", number(a->bundles));
 		(void)json_object_set_new(o, "bytes", number(a->bytes));
@@ -176,6 +199,7 @@ static json_t *folder_json(struct daemon *d, struct folder *f)
 		(void)json_object_set_new(o, "fetched_bytes", number(traffic));
 		add_counts(o, &p->counts);
 		(void)json_object_set_new(o, "set_aside", aside_json(p));
+		(void)json_object_set_new(o, "forks", forks_json(p));
 	}
 	add_space(o, f->host);
 	free(p);

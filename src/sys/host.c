@@ -108,7 +108,7 @@ enum err host_begin(struct host *h, struct event *ev, struct actions *a)
 		return j;
 	}
 	index_at(h->index, files_journal_end(h->files), marks_low(&h->marks));
-	if (node_wants_rebuild(h->node)) {
+	for (int k = 0; k < NODE_REBUILDS_MAX && node_wants_rebuild(h->node); k++) {
 		enum err r = hoststart_rebuild(h, a);
 
 		if (r)

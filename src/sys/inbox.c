@@ -261,6 +261,7 @@ static void on_control(struct host *h, uint64_t session, struct bytes whole,
 	case WIRE_VECTOR:
 		ev.kind = EV_VECTOR;
 		ev.vector.take_applied = m->vector.applied;
+		ev.vector.heads = m->vector.heads;
 		ev.vector.roster = m->vector.roster;
 		break;
 	case WIRE_ACK:

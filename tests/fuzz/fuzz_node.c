@@ -317,6 +317,7 @@ static void as_event(const struct wire_message *m, struct bytes whole, struct ev
 	case WIRE_VECTOR:
 		ev->kind = EV_VECTOR;
 		ev->vector.take_applied = m->vector.applied;
+		ev->vector.heads = m->vector.heads;
 		ev->vector.roster = m->vector.roster;
 		break;
 	case WIRE_WANT:

@@ -28,6 +28,10 @@ struct liar {
 	size_t vector_len;
 	uint64_t nonce, inc, seq, op, t; /* of its own log */
 	struct hash prev;
+	struct { /* the other branch of its log, if it has forked: seq 0: it has not */
+		uint64_t seq, op;
+		struct hash prev;
+	} other;
 	struct dot others; /* somebody else's record, and its inode */
 	struct inode_id inode;
 	struct hash first_roster; /* a head from when it was let in */
@@ -316,7 +320,7 @@ static void begin_log(struct simnode *n)
 
 	l->nonce = dice_u64(&n->w->dice);
 	l->inc = hash_incarnation(&n->config.folder, &n->config.device.pub, l->nonce);
-	l->seq = l->op = 0;
+	l->seq = l->op = l->other.seq = 0;
 	l->prev = (struct hash){{0}};
 }
 
@@ -372,6 +376,37 @@ static void say_bundle(struct simnode *n, uint8_t *take, size_t len)
 	free(take);
 }
 
+static void other_branch(struct liar *l)
+{
+	const uint64_t seq = l->seq, op = l->op;
+	const struct hash prev = l->prev;
+
+	l->seq = l->other.seq;
+	l->op = l->other.op;
+	l->prev = l->other.prev;
+	l->other.seq = seq;
+	l->other.op = op;
+	l->other.prev = prev;
+}
+
+/* The next bundle has another beside it, which may be gone on from, or not. */
+static void fork_log(struct simnode *n)
+{
+	struct liar *l = n->liar;
+	const uint64_t seq = l->seq, op = l->op;
+	const struct hash prev = l->prev;
+	size_t len;
+
+	uint8_t *raw = make_bundle(n, true, &len);
+	say_bundle(n, raw, len);
+	l->other.seq = l->seq;
+	l->other.op = l->op;
+	l->other.prev = l->prev;
+	l->seq = seq;
+	l->op = op;
+	l->prev = prev;
+}
+
 static void write_bundle(struct simnode *n)
 {
 	struct liar *l = n->liar;
@@ -383,12 +418,10 @@ static void write_bundle(struct simnode *n)
 		return;
 	if (!l->inc || world_chance(n->w, 4))
 		begin_log(n);
-	if ((l->lies & LIE_FORK) && world_chance(n->w, 2)) { /* the other one goes nowhere on */
-		uint64_t op = l->op;
-		uint8_t *raw = make_bundle(n, false, &len);
-		l->op = op;
-		say_bundle(n, raw, len);
-	}
+	if (l->other.seq && world_chance(n->w, 2))
+		other_branch(l);
+	if ((l->lies & LIE_FORK) && world_chance(n->w, 2))
+		fork_log(n);
 	uint8_t *raw = make_bundle(n, true, &len);
 	say_bundle(n, raw, len);
 }

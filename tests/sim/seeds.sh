@@ -10,6 +10,7 @@ for script in "$srcdir"/tests/sim/scripts/*; do
 done
 "$sim" --seed 1 --runs 5 --twice || exit 1
 "$sim" --seed 1 --runs 1000 --small --roles || exit 1
+"$sim" --seed 1 --runs 1500 --small --forks || exit 1
 "$sim" --seed 1 --runs 200 --small --twice || exit 1
 if [ -n "$PEERFS_FULL" ]; then
 	"$sim" --seed 1000000 --runs 40000 --small --shrink || exit 1

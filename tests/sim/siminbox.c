@@ -95,6 +95,7 @@ static bool to_event(const struct wire_message *m, struct event *ev)
 	case WIRE_VECTOR:
 		ev->kind = EV_VECTOR;
 		ev->vector.take_applied = m->vector.applied;
+		ev->vector.heads = m->vector.heads;
 		ev->vector.roster = m->vector.roster;
 		return true;
 	case WIRE_WANT:

@@ -184,7 +184,7 @@ static enum err replay_open(void *arg, struct bytes raw, struct bundle **ret)
 }
 
 /* What is accepted has changed: the view once more, from the journal. */
-static void rebuild(struct simnode *n)
+static void rebuild_once(struct simnode *n)
 {
 	size_t journal = 0;
 	uint64_t at;
@@ -198,6 +198,13 @@ static void rebuild(struct simnode *n)
 		e = node_rebuild_end(n->node, &n->acts);
 	if (e)
 		world_fail(n->w, "node %u: the tree cannot be made again: %s", n->no, err_text(e));
+}
+
+/* Branches of a fork, and how much of them is accepted, may be known only when that was done. */
+static void rebuild(struct simnode *n)
+{
+	for (int k = 0; k < NODE_REBUILDS_MAX && node_wants_rebuild(n->node); k++)
+		rebuild_once(n);
 	if (node_wants_rebuild(n->node))
 		world_fail(n->w, "node %u: the tree made again is not what is accepted", n->no);
 }

@@ -171,6 +171,12 @@ static bool held(const struct simnode *n, const struct bundle *b)
 	return vector_get(node_vector(n->node), b->head.inc) >= b->head.seq;
 }
 
+/* Or it may be, in a branch of its log. */
+static bool counts(const struct simnode *n, const struct bundle *b)
+{
+	return held(n, b) || node_branch(n->node, b->head.inc, 0);
+}
+
 /* Whether both are of one line of a device's life. */
 static bool one_line(const struct oracle *o, const struct seen *x, const struct seen *y)
 {
@@ -222,7 +228,7 @@ static bool superseded(const struct simnode *n, const struct seen *in_y, const s
 
 	for (uint32_t k = 0; k < o->bundles_count; k++) {
 		const struct seen *in_x = &o->bundles[k];
-		for (uint32_t j = 0; held(n, in_x->b) && j < in_x->b->count; j++) {
+		for (uint32_t j = 0; counts(n, in_x->b) && j < in_x->b->count; j++) {
 			const struct record *x = &in_x->b->records[j];
 			bool gone = replaces(x, y) || (in_x->lie && promotes(x, y));
 			if (gone && saw(o, in_x, x, in_y, y))
@@ -239,7 +245,7 @@ static bool superseded_anywhere(const struct simnode *n, const struct record *y)
 
 	for (uint32_t k = 0; k < o->bundles_count; k++) {
 		const struct bundle *b = o->bundles[k].b;
-		for (uint32_t j = 0; held(n, b) && j < b->count; j++)
+		for (uint32_t j = 0; counts(n, b) && j < b->count; j++)
 			if (dot_compare(b->records[j].dot, y->dot) == 0 &&
 			    superseded(n, &o->bundles[k], &b->records[j]))
 				return true;
@@ -283,6 +289,28 @@ static bool remembered(const struct simnode *n, const struct record *r)
 	return same;
 }
 
+static bool has(const struct simnode *n, const struct tree *t, const struct record *r,
+		const struct hash *sum, int deep)
+{
+	if (remembered(n, r) && (shown(n->w, t, sum) || superseded_anywhere(n, r)))
+		return true;
+	/* Its log has forked, or that of the device that made the file: in a branch. */
+	for (uint32_t k = 0; deep < 8; k++) {
+		struct record in = *r;
+		uint64_t branch = node_branch(n->node, r->dot.inc, k);
+		in.dot.inc = branch;
+		if (branch && has(n, t, &in, sum, deep + 1))
+			return true;
+		in = *r;
+		in.inode.inc = node_branch(n->node, r->inode.inc, k);
+		if (in.inode.inc && has(n, t, &in, sum, deep + 1))
+			return true;
+		if (!branch && !in.inode.inc)
+			break;
+	}
+	return false;
+}
+
 static void check_version(const struct simnode *n, const struct tree *t, const struct record *r)
 {
 	struct world *w = n->w;
@@ -292,7 +320,7 @@ static void check_version(const struct simnode *n, const struct tree *t, const s
 		world_fail(w, "a version has a content that nobody sealed");
 		return;
 	}
-	if (remembered(n, r) && (shown(w, t, &sum) || superseded_anywhere(n, r)))
+	if (has(n, t, r, &sum, 0))
 		return;
 	say_records(w, r->inode);
 	say_records(w, hash_copy_id(r->inode, r->dot));

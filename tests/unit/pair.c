@@ -212,7 +212,6 @@ static void rebuild(struct side *s, struct actions *acts)
 				 ERR_OK);
 	}
 	assert_int_equal(node_rebuild_end(s->node, acts), ERR_OK);
-	assert_false(node_wants_rebuild(s->node));
 }
 
 enum err pair_step(struct side *s, struct event *ev)
@@ -227,8 +226,9 @@ enum err pair_step(struct side *s, struct event *ev)
 	assert_true(e != ERR_NOMEM && e != ERR_IO && e != ERR_DAMAGED);
 	if (acts.journal.len)
 		append(s, wr_view(&acts.journal));
-	if (node_wants_rebuild(s->node))
+	for (int k = 0; k < NODE_REBUILDS_MAX && node_wants_rebuild(s->node); k++)
 		rebuild(s, &acts);
+	assert_false(node_wants_rebuild(s->node));
 	for (uint32_t k = 0; k < acts.count; k++)
 		carry(s, &acts.at[k]);
 	actions_fini(&acts);
@@ -460,6 +460,7 @@ static enum err deliver(struct side *s, struct bytes message)
 	case WIRE_VECTOR:
 		ev.kind = EV_VECTOR;
 		ev.vector.take_applied = m.vector.applied;
+		ev.vector.heads = m.vector.heads;
 		ev.vector.roster = m.vector.roster;
 		break;
 	default:

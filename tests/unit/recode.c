@@ -78,7 +78,7 @@ enum err recode_bundle(struct bytes from, struct wr *w)
 		return e;
 	bundle_encode(w, &h);
 	wr_bytes(w, BYTES_OF(h.sig));
-	vector_unref(h.delta);
+	bundle_head_fini(&h);
 	return ERR_OK;
 }
 

@@ -193,6 +193,8 @@ static void make_bundle(struct wr *w)
 	h.roster = filled(0x44);
 	h.epoch = 1;
 	h.delta = vector_new(at, 1);
+	h.tags = calloc(1, sizeof(*h.tags));
+	memset(h.tags, 0x55, sizeof(*h.tags));
 	make_record_attr(&plain);
 	seal_piece(&body, &k, &h.folder, SEAL_BUNDLE, 0, (uint32_t)plain.len, wr_view(&plain),
 		   nonce);
@@ -200,7 +202,7 @@ static void make_bundle(struct wr *w)
 	size_t start = w->len;
 	bundle_encode(w, &h);
 	bundle_sign(w, start, &p);
-	vector_unref(h.delta);
+	bundle_head_fini(&h);
 	wr_fini(&plain);
 	wr_fini(&body);
 }

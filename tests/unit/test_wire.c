@@ -198,6 +198,7 @@ static void test_roster_limits(void **state)
 static void test_vector(void **state)
 {
 	static struct where at[VECTOR_MAX];
+	static uint8_t heads[VECTOR_MAX * WIRE_HEAD];
 	struct wr w = {0};
 	struct wire_message m = {.type = WIRE_VECTOR}, back;
 
@@ -205,13 +206,16 @@ static void test_vector(void **state)
 	for (uint32_t k = 0; k < VECTOR_MAX; k++)
 		at[k] = (struct where){10 * (uint64_t)k + 5, k + 1};
 	memset(m.vector.roster.b, 0xab, HASH_LEN);
+	memset(heads, 0xcd, sizeof(heads));
 	const uint32_t counts[] = {0, 1, 3, VECTOR_MAX};
 	for (size_t k = 0; k < ARRAY_LEN(counts); k++) {
 		m.vector.applied = vector_new(at, counts[k]);
+		m.vector.heads = (struct bytes){heads, counts[k] * WIRE_HEAD};
 		round_trip(&m, &w);
 		assert_int_equal(wire_decode(wr_view(&w), &back), ERR_OK);
 		assert_true(vector_equal(back.vector.applied, m.vector.applied));
 		assert_memory_equal(&back.vector.roster, &m.vector.roster, HASH_LEN);
+		assert_true(bytes_equal(back.vector.heads, m.vector.heads));
 		drop(&back);
 		drop(&m);
 		if (counts[k] < 10)
@@ -320,6 +324,9 @@ static void test_worked_messages(void **state)
 	hex_same("wire-join", &m);
 	m = (struct wire_message){.type = WIRE_VECTOR};
 	m.vector.applied = vector_new(at, 2);
+	memset(two, 0x55, WIRE_HEAD);
+	memset(two + WIRE_HEAD, 0x66, WIRE_HEAD);
+	m.vector.heads = (struct bytes){two, 2 * WIRE_HEAD};
 	memset(m.vector.roster.b, 0x44, HASH_LEN);
 	hex_same("wire-vector", &m);
 	drop(&m);
