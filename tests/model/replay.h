@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* replay.h - what the files of replay share */
+/* replay.h - what the files of replay and arrivals share */
 #ifndef REPLAY_H
 #define REPLAY_H
 
@@ -9,12 +9,12 @@
 #define DEVICES 26
 #define PATH_BYTES 2048
 
-struct bundle {
+struct published {
 	struct vector *vec;
 	struct wr bytes;
 };
-struct log { /* of one device; written by its author, read by all */
-	struct bundle *at;
+struct own_log { /* of one device; written by its author, read by all */
+	struct published *at;
 	uint64_t count;
 };
 struct shadow { /* an entry as somebody may have cached it */
@@ -40,7 +40,10 @@ struct group { /* of an operation's records, in no bundle yet */
 	struct inode_id *about;
 	size_t about_count;
 };
+struct world;
 struct replica {
+	struct world *world;
+	size_t device;
 	uint64_t inc;
 	struct kv *kv;
 	struct view *view;
@@ -58,10 +61,11 @@ struct replica {
 };
 struct world {
 	bool watch;
-	struct log logs[DEVICES];
+	uint64_t incs[DEVICES]; /* 0: the number of the device, from 1 */
+	struct own_log logs[DEVICES];
 	struct replica *at[DEVICES];
 };
-struct step {
+struct turn {
 	struct world *w;
 	struct replica *r;
 	char **arg; /* arg[0] is the operation */
@@ -71,6 +75,28 @@ struct paths {
 	size_t count;
 	char **at;
 };
+
+/* ---- replica.c ---- */
+
+uint64_t inc_of(const struct world *w, size_t device);
+struct replica *replica_of(struct world *w, char name); /* made when it is first asked for */
+struct view *view_of(struct replica *r); /* a new one on its rows */
+/* The local operation of a step; false: it was refused. */
+bool run_operation(struct turn *s);
+void do_rmrf(struct turn *s);
+/* Close bundles of what need not wait. */
+void cut(struct world *w, struct replica *r);
+/* What comes later about the file at path waits. */
+void hold(struct world *w, struct replica *r, const char *path);
+/* The next bundle of a device; false: its causes are not all here. */
+bool receive(struct world *w, struct replica *r, size_t device);
+/* Up to limit bundles that from has and r lacks; both cut first. */
+void pull(struct world *w, struct replica *r, struct replica *from, uint64_t limit);
+/* After a bundle or, with members, what is stable among them goes. */
+void forget(struct replica *r, const char *members);
+void reset(struct world *w); /* forget all replicas and logs */
+
+/* ---- replay_show.c ---- */
 
 void must(bool ok, const char *what); /* else says what, and aborts */
 void *must_alloc(void *old, size_t size);
