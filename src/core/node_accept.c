@@ -101,14 +101,27 @@ void node_accept_rules(struct node *n)
 		      &(struct log_rules){n, on_limit, on_granted, on_braked, on_pending, on_look});
 }
 
-bool node_accept_held(struct node *n, const struct device_id *d)
+/* *vec, with all that is held of that device besides; of others, no more. */
+enum err node_accept_all(struct node *n, const struct device_id *d, struct vector **vec)
 {
-	for (uint32_t k = 0; k < brake_count(n->brake); k++) {
-		const struct log_inc *i = log_find(n->log, brake_at(n->brake, k)->inc);
-		if (i && memcmp(&i->device, d, sizeof(*d)) == 0)
-			return true;
+	bool any = false;
+
+	for (uint32_t k = 0; k < log_incs(n->log); k++) {
+		const struct log_inc *i = log_inc_at(n->log, k);
+		if (i->applied == i->seq || memcmp(&i->device, d, sizeof(*d)) != 0)
+			continue;
+		struct vector *more = vector_with(*vec, i->inc, i->seq);
+		vector_unref(*vec);
+		*vec = more;
+		if (!more)
+			return fail(ERR_NOMEM);
+		any = true;
 	}
-	return false;
+	if (!any) {
+		vector_unref(*vec);
+		*vec = NULL;
+	}
+	return any ? ERR_OK : fail(ERR_NODATA);
 }
 
 /* What the brake holds goes on, or is limited for good. */

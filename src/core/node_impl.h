@@ -77,7 +77,9 @@ void node_note_date(struct node *n); /* before what others did comes into the tr
 enum err node_judge(void *node, const struct bundle *b) MUST_USE; /* struct log_judge */
 void node_accept_rules(struct node *n);
 void node_accept_head(struct node *n, struct hash *ret); /* that bundles name now */
-bool node_accept_held(struct node *n, const struct device_id *d); /* the brake holds some of it */
+/* Raise *vec (replaced; NULL on error) to all that is held of d; ERR_NODATA: nothing is set aside.
+ */
+enum err node_accept_all(struct node *n, const struct device_id *d, struct vector **vec) MUST_USE;
 enum err node_accept_decided(struct node *n) MUST_USE; /* the roster has grown */
 enum err node_accept_told(struct node *n, const struct vector *theirs) MUST_USE; /* by a member */
 /* Before something is written: in an incarnation that is surely ours alone. */

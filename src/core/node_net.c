@@ -155,9 +155,12 @@ static enum err on_admit(struct node *n, const struct event *ev)
 
 	if (!roster_find(n->roster, &m.subject))
 		return fail(ERR_NOENT);
-	if (m.kind == MEMBER_ACCEPT && !node_accept_held(n, &m.subject))
-		return fail(ERR_NODATA);
-	m.vec = vector_ref(m.kind == MEMBER_ACCEPT ? log_held(n->log) : log_applied(n->log));
+	m.vec = vector_ref(log_applied(n->log));
+	if (m.kind == MEMBER_ACCEPT) {
+		enum err e = node_accept_all(n, &m.subject, &m.vec);
+		if (e)
+			return e;
+	}
 	enum err e = roster_write(n->roster, &m, n->step.wall_ms, &record);
 	if (!e)
 		e = add_own(n, &record);

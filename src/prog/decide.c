@@ -59,10 +59,12 @@ static bool named(const struct node_member *m, const char *device)
 	       (len >= ID_DIGITS_MIN && len < sizeof(id) && strncmp(id, device, len) == 0);
 }
 
-static bool braked(const struct found *r, const struct device_id *d)
+/* Whether there is something to decide: what was set aside for good may still be accepted. */
+static bool held(const struct found *r, const struct device_id *d, bool accept)
 {
 	for (uint32_t k = 0; k < r->aside_count; k++)
-		if (r->aside[k].why == ASIDE_BRAKE &&
+		if ((r->aside[k].why == ASIDE_BRAKE ||
+		     (accept && r->aside[k].why == ASIDE_LIMIT)) &&
 		    memcmp(&r->aside[k].device, d, sizeof(*d)) == 0)
 			return true;
 	return false;
@@ -86,7 +88,7 @@ static void decide_in(struct search *s, struct folder *f)
 		if (!named(&r->members[k], s->ask->device))
 			continue;
 		s->known = true;
-		if (!braked(r, &r->members[k].device))
+		if (!held(r, &r->members[k].device, s->ask->accept))
 			continue;
 		s->several |= which != NULL;
 		which = &r->members[k];

@@ -95,7 +95,10 @@ static void show_aside(const json_t *list)
 			(void)fputs(", or peerfs reject ", stdout);
 			put(name);
 		} else if (strcmp(why, "not accepted") == 0) {
-			(void)fputs(", made when it was a member no more, or rejected", stdout);
+			(void)fputs(", made when it might not write, or rejected; taken in all the "
+				    "same by: peerfs accept ",
+				    stdout);
+			put(name);
 		} else {
 			(void)fputs(", which had seen others that are set aside", stdout);
 		}

@@ -74,6 +74,11 @@ def rejected(make):
     write(b.path("after"), b"from beta")
     eventually(lambda: read(a.path("after")) == b"from beta", what="beta's next change on alpha")
     same(a, b)
+    assert "peerfs accept beta" in a.run("status")
+    a.run("accept", "beta")  # somebody thinks again
+    eventually(lambda: not a.status()["set_aside"], what="what was set aside to be taken in")
+    tree = same(a, b)
+    assert sum(1 for _, what in tree.values() if what and what.startswith(b"pay")) == FILES
 
 
 def without(make):

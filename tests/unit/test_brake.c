@@ -136,6 +136,60 @@ static void test_rejected_everywhere(void **state)
 	pair_run(&p);
 	assert_int_equal(pair_entries(&p.a), FILES - 12 + 1);
 	pair_same(&p);
+	/* Somebody thinks again: it is taken in all the same. */
+	assert_int_equal(decide(&p.a, MEMBER_ACCEPT), ERR_OK);
+	pair_run(&p);
+	assert_int_equal(aside(&p.a, held), 0);
+	assert_int_equal(aside(&p.b, held), 0);
+	assert_int_equal(pair_entries(&p.a), FILES - 30 + 1);
+	pair_same(&p);
+	assert_int_equal(decide(&p.a, MEMBER_ACCEPT), ERR_NODATA);
+	pair_fini(&p);
+}
+
+/* What a device wrote before it heard that it may write no more is set aside, until it is taken in:
+ * that, and nothing that it writes later. */
+static void test_set_aside_and_taken_in(void **state)
+{
+	struct node_aside held[4];
+	struct event ev = {.kind = EV_ADMIT};
+	struct inode_id d;
+	struct pair p;
+	char name[16];
+
+	(void)state;
+	pair_init(&p, ROLE_WRITER);
+	for (unsigned k = 0; k < 3; k++) {
+		name_of(k, name);
+		(void)pair_put(&p.a, name, bytes_text(name));
+	}
+	pair_run(&p);
+	p.b.deaf = true;
+	ev.member.what = MEMBER_ROLE;
+	ev.member.role = ROLE_READER;
+	ev.member.subject = p.b.config.device.pub;
+	assert_int_equal(pair_step(&p.a, &ev), ERR_OK);
+	pair_run(&p);
+	assert_int_equal(pair_unlink_name(&p.b, "file00"), ERR_OK);
+	(void)pair_put(&p.b, "of b", bytes_text("precious"));
+	pair_run(&p);
+	p.b.deaf = false;
+	pair_unlink(&p);
+	pair_forget(&p);
+	pair_link(&p);
+	pair_run(&p);
+	pair_same(&p);
+	assert_int_equal(pair_entries(&p.a), 3);
+	assert_int_equal(aside(&p.a, held), 1);
+	assert_int_equal(held[0].why, ASIDE_LIMIT);
+	ev.member.what = MEMBER_ACCEPT;
+	assert_int_equal(pair_step(&p.b, &ev), ERR_REFUSED); /* its own */
+	assert_int_equal(decide(&p.a, MEMBER_ACCEPT), ERR_OK);
+	pair_run(&p);
+	pair_same(&p);
+	assert_int_equal(pair_entries(&p.b), 3);
+	assert_int_equal(aside(&p.a, held), 0);
+	assert_int_equal(pair_mkdir(&p.b, "more", &d), ERR_ROFS);
 	pair_fini(&p);
 }
 
@@ -294,6 +348,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_held_until_accepted),
 		cmocka_unit_test(test_rejected_everywhere),
+		cmocka_unit_test(test_set_aside_and_taken_in),
 		cmocka_unit_test(test_held_over_a_restart),
 		cmocka_unit_test(test_held_over_a_crash_of_its_author),
 		cmocka_unit_test(test_own_new_files_do_not_count),
