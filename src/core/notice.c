@@ -201,6 +201,20 @@ static void add_children(struct view *v, struct ids *s, struct inode_id parent, 
 		(void)ids_add(v, s, id);
 }
 
+/* Those from before and those to come: what a record brings to life may have a name in common with
+ * what was there. */
+static void add_children_ever(struct view *v, struct ids *s, struct inode_id parent,
+			      struct bytes name)
+{
+	const bool old = v->old;
+
+	v->old = true;
+	add_children(v, s, parent, name);
+	v->old = false;
+	add_children(v, s, parent, name);
+	v->old = old;
+}
+
 /* Names of directories that several of a group have: those may unite or part with them. */
 static void add_shared(struct view *v, struct ids *wide, const struct ids *group)
 {
@@ -217,7 +231,7 @@ static void add_shared(struct view *v, struct ids *wide, const struct ids *group
 			if (!rows_key_place(&w.at, 1, &parent, &name, &r))
 				break;
 			for (uint32_t n = 0; n < group->count; n++)
-				add_children(v, &all, group->at[n], name);
+				add_children_ever(v, &all, group->at[n], name);
 			for (uint32_t n = 0; n < all.count && all.count > 1; n++)
 				(void)ids_add(v, wide, all.at[n]);
 			free(all.at);
@@ -238,13 +252,8 @@ static void find_wide(struct view *v, struct notice *n)
 
 		bool live = dirs_parts(v, s->parent, &parts);
 		for (uint32_t p = 0; live && p < parts.count; p++)
-			add_children(v, &group, parts.at[p], spot_name(s));
-		add_children(v, &group, s->parent, spot_name(s));
-		v->old = false;
-		for (uint32_t p = 0; live && p < parts.count; p++)
-			add_children(v, &group, parts.at[p], spot_name(s));
-		add_children(v, &group, s->parent, spot_name(s));
-		v->old = true;
+			add_children_ever(v, &group, parts.at[p], spot_name(s));
+		add_children_ever(v, &group, s->parent, spot_name(s));
 		for (uint32_t p = 0; p < group.count && group.count > 1; p++)
 			(void)ids_add(v, &n->wide, group.at[p]);
 		free(group.at);

@@ -680,7 +680,7 @@ enum err reg_apply_inode(struct view *v, const struct record *r, bool *done)
 	for (uint32_t k = 0; n->has_origin && k < n->attrs_count; k++)
 		(void)set_attr(v, &i, &n->attrs[k].v, n->attrs[k].stamp);
 	cells_put_inode(v, &i);
-	rows_news(v, CHANGE_ATTR, i.id);
+	tell_attr(v, &i, CHANGE_ATTR); /* of its copies, too, if it is promoted once more */
 	return v->bad;
 }
 

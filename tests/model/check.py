@@ -433,12 +433,23 @@ RING = [("A", "mkdir", "/x"), ("A", "mkdir", "/y"), ("A", "mkdir", "/z"), *SYNC,
 ALIVE = [("A", "mkdir", "/d"), ("A", "create", "/x", "x0"), *SYNC, ("A", "rmdir", "/d"), ("A", "gc"), ("B", "rename", "/x", "/d/x"),
          ("C", "tick", 9000), ("C", "rename", "/x", "/g"), ("A", "pull", "C"), ("B", "pull", "A", 1), ("A", "pull", "B"),
          ("C", "pull", "A"), ("C", "rename", "/g", "/k"), ("A", "pull", "C"), ("A", "gc"), ("B", "create", "/d/y", "y")]
+# A copy is promoted twice, and is shown with a copy of its own; B's mode comes with the second time.
+TWICE = [("A", "write", "/h", "A0"), ("D", "write", "/h", "D1"), ("A", "pull", "D", 3), ("C", "pull", "A", 1),
+         ("B", "rename", "/h", "/a/g"), ("D", "pull", "C", 1), ("D", "write", "/f (conflict A 1970-01-01 000000)", "D13"),
+         ("C", "pull", "A", 3), ("C", "write", "/f (conflict A 1970-01-01 000000)", "same"), ("B", "chmod", "/a/g", 0o640),
+         ("B", "pull", "A", 2), ("C", "pull", "D", 2), ("B", "rename", "/a/g", "/g")]
+# A move brings the removed /b to life as part of a union, whose other part has a directory of the same name.
+REVIVED = [("B", "unlink", "/f"), ("A", "rename", "/a", "/b/a"), ("D", "mkdir", "/a/x.txt"), ("D", "create", "/a/x.txt/f", "D11"),
+           ("B", "mkdir", "/f"), ("C", "pull", "B", 2), ("C", "pull", "D"), ("E", "pull", "C"),
+           ("C", "rename", "/a/x.txt", "/f/a"), ("E", "pull", "C", 2), ("E", "rename", "/f", "/b")]
+DIRECTED = [("birth", "ABC", BIRTH), ("birth 2", "ABC", BIRTH2), ("ring of three", "ABC", RING), ("alive elsewhere", "ABC", ALIVE),
+            ("promoted twice", "ABCD", TWICE), ("revived in a union", "ABCDE", REVIVED)]
 
 
 def run_directed(tally):
-    for title, steps in (("birth", BIRTH), ("birth 2", BIRTH2), ("ring of three", RING), ("alive elsewhere", ALIVE)):
+    for title, devs, steps in DIRECTED:
         for gc in (False, True):
-            tally.run("directed: %s, gc %s" % (title, gc), "ABC", steps, gc=gc)
+            tally.run("directed: %s, gc %s" % (title, gc), devs, steps, gc=gc)
 
 
 NAMES = ["f", "g", "n", "x.txt", "c"]

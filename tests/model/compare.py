@@ -216,9 +216,9 @@ def matrix(t):
         for late in "AB":
             for gc in (False, True):
                 t.add("%s, %s later" % (row[0], late), "AB", check.row_steps(row, late), check.M, gc=gc)
-    for k, steps in enumerate((check.BIRTH, check.BIRTH2, check.RING, check.ALIVE)):
+    for title, devs, steps in check.DIRECTED:
         for gc in (False, True):
-            t.add("directed %d" % k, "ABC", steps, check.BASE, gc=gc)
+            t.add(title, devs, steps, check.BASE, gc=gc)
 
 
 def exhaustive(t, part, parts):

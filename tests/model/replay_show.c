@@ -345,6 +345,9 @@ void watch(struct replica *r)
 		const struct shadow *x = &now.at[k], *was = shadow_by_id(old, x->id);
 		if (!was)
 			continue;
+		if (x->mode != was->mode && !was_told(r, CHANGE_ATTR, x->id, NULL))
+			printf("%.*s: mode %o was %o\n", (int)x->name_len, (const char *)x->name,
+			       x->mode, was->mode);
 		must(x->mode == was->mode || was_told(r, CHANGE_ATTR, x->id, NULL), "mode untold");
 		must(x->nlink == was->nlink || was_told(r, CHANGE_LINKS, x->id, NULL) ||
 			     was_told(r, CHANGE_ATTR, x->id, NULL),
