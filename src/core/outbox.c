@@ -227,7 +227,8 @@ static enum err put_out(struct outbox *o, struct record *r, uint64_t group, uint
 	/* Or it was made when the tree had been made again, with what is set aside here still. */
 	if (e && later)
 		log_unsettle(o->log);
-	log_note_own(o->log, r->vec);
+	if (!log_rebuilding(o->log)) /* else what is under way is known, and all else in bundles */
+		log_note_own(o->log, r->vec);
 	return item_of(o, r, group, seq);
 }
 
