@@ -510,8 +510,10 @@ static enum err apply_records(struct log *l, struct step *s, struct bundle *b,
 	if (!e && view_doubtful(l->view))
 		e = log_look_back(l, s, b, &stray);
 	if (!e && bad && !stray && !s->replaying)
-		step_report(s, true, "%u records of a bundle refer to what does not exist: skipped",
-			    bad);
+		step_report(
+			s, true,
+			"%u records of bundle %016llx.%llu refer to what does not exist: skipped",
+			bad, (unsigned long long)b->head.inc, (unsigned long long)b->head.seq);
 	return e;
 }
 

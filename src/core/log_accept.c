@@ -169,11 +169,19 @@ uint64_t log_allowed(struct log *l, const struct log_inc *i)
 	return l->rebuilding && target_of(l, i->inc, &target) ? target : work_out(l, i);
 }
 
+/* What an incarnation follows may have been rejected since: then nobody will ever apply it. */
+static bool lost_ground(const struct log *l, const struct log_inc *i)
+{
+	const struct log_inc *f = log_inc_of(l, i->follows.inc);
+
+	return f && limit_of(l, f) < i->follows.seq && work_out(l, f) < i->follows.seq;
+}
+
 bool log_own_limited(struct log *l)
 {
 	const struct log_inc *i = log_inc_of(l, l->current);
 
-	return i && limit_of(l, i) != UINT64_MAX;
+	return i && (limit_of(l, i) != UINT64_MAX || lost_ground(l, i));
 }
 
 bool log_own_forked(struct log *l)

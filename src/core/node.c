@@ -437,6 +437,13 @@ enum err node_replay_piece(struct node *n, const struct hash *name, uint8_t kind
 
 /* ---- starting ---- */
 
+/* How much of an incarnation is in the tree, or will be once that is made again. */
+static uint64_t accepted_of(struct node *n, const struct log_inc *i)
+{
+	return MIN(i->applied, log_allowed(n->log, i));
+}
+
+/* What it follows all will have: what was rejected nobody ever applies. */
 enum err node_begin_incarnation(struct node *n)
 {
 	struct step *s = &n->step;
@@ -445,12 +452,13 @@ enum err node_begin_incarnation(struct node *n)
 	uint64_t nonce = rng_u64(&n->rng);
 	size_t mark;
 
-	while (i && i->applied == 0) { /* one of which nothing is accepted is none to go on from */
+	/* One of which nothing is accepted is none to go on from. */
+	while (i && accepted_of(n, i) == 0) {
 		follows = i->follows;
 		i = log_find(n->log, follows.inc);
 	}
 	if (i)
-		follows = (struct where){i->inc, i->applied};
+		follows = (struct where){i->inc, accepted_of(n, i)};
 	struct wr *w = step_entry(s, J_INC, &mark);
 	size_t start = w->len;
 	wr_u64(w, nonce);
@@ -681,7 +689,7 @@ static enum err finish(struct node *n, const struct event *ev)
 	if (!e)
 		e = spread_pump(n->spread, &n->step);
 	if (!e)
-		e = node_accept_go_on(n);
+		e = node_accept_go_on(n, node_writes(ev));
 	if (!e)
 		e = publish(n);
 	if (!e)
@@ -713,7 +721,7 @@ uint64_t node_deadline(const struct node *n)
 {
 	uint64_t due = MIN(content_deadline(n->content), reads_deadline(n->reads));
 
-	if (n->waiting_due)
+	if (n->waiting_due || (n->started && node_accept_due(n)))
 		return 0;
 	due = MIN(due, MIN(fetch_deadline(n->fetch), outbox_deadline(n->outbox)));
 	if (n->started && n->config.keep_ms)

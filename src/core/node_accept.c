@@ -326,14 +326,19 @@ uint64_t node_branch(struct node *n, uint64_t inc, uint32_t k)
 
 /* ---- an own incarnation that others know more of ---- */
 
-enum err node_accept_told(struct node *n, const struct vector *theirs)
+bool node_accept_outlived(const struct node *n, const struct vector *theirs)
 {
 	const struct log_inc *i = log_find(n->log, log_current(n->log));
 
-	if (!i || !n->started)
+	return i && n->started && vector_get(theirs, i->inc) > i->seq;
+}
+
+enum err node_accept_told(struct node *n, const struct vector *theirs)
+{
+	if (!log_current(n->log) || !n->started)
 		return ERR_OK;
 	n->unconfirmed = false;
-	if (vector_get(theirs, i->inc) <= i->seq)
+	if (!node_accept_outlived(n, theirs))
 		return ERR_OK;
 	step_report(
 		&n->step, true,
@@ -363,17 +368,35 @@ static enum err go_on_from_fork(struct node *n)
 	return e;
 }
 
-/* When nothing own is under way: if its incarnation is limited, and it may write, a new one. */
-enum err node_accept_go_on(struct node *n)
+static bool has_forked(const struct node *n)
 {
-	if (log_own_forked(n->log) && !n->unsettled && !outbox_busy(n->outbox))
+	return log_own_forked(n->log) && !n->unsettled && !outbox_busy(n->outbox);
+}
+
+/* Its incarnation is limited, and nothing stands in the way of a new one. */
+static bool limited_due(const struct node *n)
+{
+	return n->own_limited && !n->unsettled && !outbox_count(n->outbox) &&
+	       !outbox_busy(n->outbox) && !content_works(n->content) &&
+	       roster_role(n->roster, &n->config.device.pub) >= ROLE_WRITER;
+}
+
+bool node_accept_due(const struct node *n)
+{
+	return has_forked(n) || limited_due(n);
+}
+
+/* When nothing own is under way: if its incarnation is limited, and it may write, a new one.  In a
+ * step that must write nothing that is left to the next tick. */
+enum err node_accept_go_on(struct node *n, bool may_write)
+{
+	if (may_write && has_forked(n))
 		return go_on_from_fork(n);
 	if (outbox_count(n->outbox) || outbox_busy(n->outbox) || content_works(n->content))
 		return ERR_OK;
 	if (log_own_done(n->log))
 		node_accept_look(n);
-	if (!n->own_limited || n->unsettled ||
-	    roster_role(n->roster, &n->config.device.pub) < ROLE_WRITER)
+	if (!may_write || !limited_due(n))
 		return ERR_OK;
 	struct hash head;
 	enum err e = ERR_OK;

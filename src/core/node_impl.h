@@ -81,12 +81,18 @@ void node_accept_head(struct node *n, struct hash *ret); /* that bundles name no
  */
 enum err node_accept_all(struct node *n, const struct device_id *d, struct vector **vec) MUST_USE;
 enum err node_accept_decided(struct node *n) MUST_USE; /* the roster has grown */
+/* By its vector a member knows more of the current incarnation than this device: a new one is due.
+ */
+bool node_accept_outlived(const struct node *n, const struct vector *theirs);
 enum err node_accept_told(struct node *n, const struct vector *theirs) MUST_USE; /* by a member */
 /* Before something is written: in an incarnation that is surely ours alone. */
 enum err node_accept_write(struct node *n) MUST_USE;
 void node_accept_look(struct node *n); /* the roster, or what is held, has changed */
 enum err node_accept_load(struct node *n) MUST_USE; /* ERR_DAMAGED: the rows are half made */
-enum err node_accept_go_on(struct node *n) MUST_USE; /* at the end of a step */
+/* Whether a step with that event may write to the journal (node_room()). */
+bool node_writes(const struct event *ev);
+bool node_accept_due(const struct node *n); /* a tick is wanted, for node_accept_go_on() */
+enum err node_accept_go_on(struct node *n, bool may_write) MUST_USE; /* at the end of a step */
 /* node_local.c: what programs on the mount do */
 enum err node_local(struct node *n, struct event *ev) MUST_USE;
 enum err node_open_version(struct node *n, struct event *ev) MUST_USE;

@@ -212,17 +212,17 @@ void node_check(struct node *n)
 #define ROOM_STEP (16u << 10) /* journal that an ordinary step may need */
 #define ROOM_WRITE (256u << 10) /* left to removals when the disk is full */
 
-static bool writes_nothing(const struct event *ev)
+bool node_writes(const struct event *ev)
 {
 	enum event_kind kind = ev->kind;
 
 	if (kind == EV_TICK)
-		return ev->tick.full;
+		return !ev->tick.full;
 	if (kind == EV_BUNDLE_SEALED)
-		return ev->bundle_sealed.err != ERR_OK;
-	return kind == EV_READ || kind == EV_READ_CANCEL || kind == EV_DOWN || kind == EV_WANT ||
-	       kind == EV_NO || kind == EV_CANCEL || kind == EV_UP || kind == EV_VECTOR ||
-	       kind == EV_ACK;
+		return ev->bundle_sealed.err == ERR_OK;
+	return kind != EV_READ && kind != EV_READ_CANCEL && kind != EV_DOWN && kind != EV_WANT &&
+	       kind != EV_NO && kind != EV_CANCEL && kind != EV_UP && kind != EV_VECTOR &&
+	       kind != EV_ACK;
 }
 
 /* What applying bundles that wait may write besides. */
@@ -242,7 +242,9 @@ static size_t room_sealed(const struct event *ev)
 
 size_t node_room(const struct node *n, const struct event *ev)
 {
-	if (writes_nothing(ev))
+	if (ev->kind == EV_VECTOR && node_accept_outlived(n, ev->vector.take_applied))
+		return ROOM_STEP;
+	if (!node_writes(ev))
 		return 0;
 	switch ((int)ev->kind) {
 	case EV_BUNDLE:

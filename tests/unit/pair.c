@@ -222,7 +222,9 @@ enum err pair_step(struct side *s, struct event *ev)
 	ev->now_usec = s->pair->now;
 	ev->wall_ms = WALL_MS_START + (int64_t)(s->pair->now / 1000);
 	ev->journal_at = s->journal.len;
+	size_t room = node_room(s->node, ev);
 	enum err e = node_step(s->node, ev, &acts);
+	assert_true(acts.journal.len <= room);
 	assert_true(e != ERR_NOMEM && e != ERR_IO && e != ERR_DAMAGED);
 	if (acts.journal.len)
 		append(s, wr_view(&acts.journal));
@@ -484,11 +486,22 @@ bool pair_run_one(struct pair *p)
 	return true;
 }
 
+/* What a step left to a tick that is to come at once. */
+static bool tick_now(struct side *s)
+{
+	struct event ev = {.kind = EV_TICK};
+
+	if (!s->node || node_deadline(s->node) > 0)
+		return false;
+	assert_int_equal(pair_step(s, &ev), ERR_OK);
+	return true;
+}
+
 void pair_run(struct pair *p)
 {
 	uint32_t turns = 0;
 
-	while (pair_run_one(p))
+	while (pair_run_one(p) || tick_now(&p->a) || tick_now(&p->b))
 		assert_true(turns++ < 100000); /* else they talk for ever */
 }
 

@@ -79,7 +79,8 @@ void pair_link(struct pair *p); /* a session between members; nothing is deliver
 void pair_link_to_join(struct pair *p, const uint8_t secret[32]); /* B asks A */
 void pair_unlink(struct pair *p);
 bool pair_run_one(struct pair *p); /* deliver the oldest message; false: none is on its way */
-void pair_run(struct pair *p); /* deliver until nothing is on its way */
+/* Deliver until nothing is on its way and nothing is to be done at once. */
+void pair_run(struct pair *p);
 void pair_wait(struct pair *p, uint64_t usec); /* time passes; what is due is ticked; no delivery */
 void pair_forget(struct pair *p); /* what is on its way is lost */
 void pair_send(struct side *to, struct bytes message); /* as if the other had sent it */

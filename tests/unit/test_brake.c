@@ -257,6 +257,39 @@ static void test_held_over_a_crash_of_its_author(void **state)
 }
 
 /*
+ * A device is killed around the time that what it did is rejected: its next life follows what is
+ * accepted of the last one, whether it begins before the decision or before the tree is made again.
+ */
+static void test_rejected_and_killed(void **state)
+{
+	struct inode_id d;
+	struct pair p;
+
+	(void)state;
+	for (int before = 0; before < 2; before++) {
+		begin(&p);
+		b_removes(&p, 0, 20);
+		if (!before)
+			assert_int_equal(decide(&p.a, MEMBER_REJECT), ERR_OK);
+		while (!before && p.b.rebuilt == 0)
+			assert_true(pair_run_one(&p));
+		pair_unlink(&p);
+		pair_stop(&p.b);
+		pair_start(&p.b, false);
+		pair_link(&p);
+		pair_run(&p);
+		if (before)
+			assert_int_equal(decide(&p.a, MEMBER_REJECT), ERR_OK);
+		pair_run(&p);
+		assert_int_equal(pair_mkdir(&p.b, "after", &d), ERR_OK);
+		pair_run(&p);
+		assert_int_equal(pair_entries(&p.a), FILES - 12 + 1);
+		pair_same(&p);
+		pair_fini(&p);
+	}
+}
+
+/*
  * What a device made itself a moment ago it may remove and rewrite as it likes: programs make files
  * for a moment by the thousand.
  */
@@ -351,6 +384,7 @@ int main(void)
 		cmocka_unit_test(test_set_aside_and_taken_in),
 		cmocka_unit_test(test_held_over_a_restart),
 		cmocka_unit_test(test_held_over_a_crash_of_its_author),
+		cmocka_unit_test(test_rejected_and_killed),
 		cmocka_unit_test(test_own_new_files_do_not_count),
 		cmocka_unit_test(test_slowly_is_no_mass_change),
 		cmocka_unit_test(test_limits_are_both_needed),
