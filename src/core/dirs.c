@@ -279,8 +279,7 @@ static void break_cycle(struct view *v, struct steps *s, struct inode_id start)
 		const struct step *at = step_find(s, id);
 		uint8_t level = at ? at->level : d.level;
 		int c = stamp_compare(d.at, best_at);
-		if (level + 1 < d.count &&
-		    (inode_none(best) || c > 0 || (c == 0 && inode_compare(id, best) > 0))) {
+		if (level + 1 < d.count && (c > 0 || (c == 0 && inode_compare(id, best) > 0))) {
 			best = id;
 			best_at = d.at;
 			best_level = level;

@@ -250,8 +250,8 @@ static void find_wide(struct view *v, struct notice *n)
 		auto_parts parts = {0};
 		struct ids group = {0};
 
-		bool live = dirs_parts(v, s->parent, &parts);
-		for (uint32_t p = 0; live && p < parts.count; p++)
+		(void)dirs_parts(v, s->parent, &parts); /* one that is not live has none */
+		for (uint32_t p = 0; p < parts.count; p++)
 			add_children_ever(v, &group, parts.at[p], spot_name(s));
 		add_children_ever(v, &group, s->parent, spot_name(s));
 		for (uint32_t p = 0; p < group.count && group.count > 1; p++)

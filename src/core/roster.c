@@ -337,7 +337,7 @@ static enum role author_role(struct roster *r, const struct record_held *h)
 static enum err fits(struct roster *r, struct record_held *h)
 {
 	if (r->count == 0) {
-		if (h->m.kind != MEMBER_FOUND && h->m.parents_count)
+		if (h->m.kind != MEMBER_FOUND) /* it has parents */
 			return ERR_AGAIN;
 		return memcmp(h->hash.b, r->folder.b, HASH_LEN) ? fail(ERR_MALFORMED) : ERR_OK;
 	}

@@ -191,13 +191,11 @@ static enum err apply_link(struct view *v, const struct record *r, bool *done)
 
 static enum err apply_inode(struct view *v, const struct record *r, bool *done)
 {
-	auto_inode i = {0};
-	bool known = cells_inode(v, r->inode, &i);
 	enum err e = reg_apply_inode(v, r, done);
 
-	if (e || *done)
+	if (e || *done) /* done: also every directory that is known */
 		return e;
-	if (!known && r->ino.type == TYPE_DIR)
+	if (r->ino.type == TYPE_DIR)
 		dirs_add(v, r->inode, r->ino.born, &r->ino.birth);
 	if (r->ino.has_origin)
 		follow_versions(v, r, r->ino.origin_inode);
@@ -261,8 +259,7 @@ enum err view_apply(struct view *v, const struct record *r)
 	}
 	if (e || done) {
 		rows_drop(v);
-		if (v->dirs_touched)
-			v->has_unions = -1;
+		v->has_unions = -1; /* it may have been asked of what is dropped now */
 		return e;
 	}
 	notice_flush(v);

@@ -442,7 +442,12 @@ TWICE = [("A", "write", "/h", "A0"), ("D", "write", "/h", "D1"), ("A", "pull", "
 REVIVED = [("B", "unlink", "/f"), ("A", "rename", "/a", "/b/a"), ("D", "mkdir", "/a/x.txt"), ("D", "create", "/a/x.txt/f", "D11"),
            ("B", "mkdir", "/f"), ("C", "pull", "B", 2), ("C", "pull", "D"), ("E", "pull", "C"),
            ("C", "rename", "/a/x.txt", "/f/a"), ("E", "pull", "C", 2), ("E", "rename", "/f", "/b")]
-DIRECTED = [("birth", "ABC", BIRTH), ("birth 2", "ABC", BIRTH2), ("ring of three", "ABC", RING), ("alive elsewhere", "ABC", ALIVE),
+# B's version is shown beside A's equal one, for A had seen it; C's, equal and unseen, is behind the later of the two
+# whatever else it might be behind: it goes with neither copy's renaming nor an edit of the copy.
+ALIKE = [("B", "tick", 1000), ("A", "tick", 9000), ("A", "write", "/f", "x"), ("B", "write", "/f", "y"), ("A", "pull", "B"),
+         ("A", "write", "/f", "y"), ("C", "write", "/f", "y"), ("A", "pull", "C"), ("A", "rename", "?", "/n")]
+ALIKE2 = [("C", "tick", 5000), *ALIKE[:-1], ("A", "pull", "C"), ("B", "pull", "A")]
+DIRECTED = [("equal versions", "ABC", ALIKE), ("equal versions 2", "ABC", ALIKE2), ("birth", "ABC", BIRTH), ("birth 2", "ABC", BIRTH2), ("ring of three", "ABC", RING), ("alive elsewhere", "ABC", ALIVE),
             ("promoted twice", "ABCD", TWICE), ("revived in a union", "ABCDE", REVIVED)]
 
 

@@ -113,6 +113,9 @@ class Script:
             self.step((d, "gc"))
             self.send(d, "left")
             self.want.append(str(len(self.w.r[d].inodes)))
+        for d in self.devs:                     # no operation wrote more than it must
+            self.send(d, "ops")
+            self.want.append(str(self.w.r[d].ops))
         for d in self.devs:
             self.send(d, "digest")
             self.want.append("DIGEST")

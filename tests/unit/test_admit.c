@@ -68,6 +68,9 @@ static void test_invited(void **state)
 		assert_int_equal(role_of_b(&p.a), roles[k]);
 		assert_int_equal(role_of_b(&p.b), roles[k]);
 		assert_int_equal(node_members(p.b.node, m, 4), 2);
+		for (uint32_t n = 0; n < 2; n++)
+			assert_string_equal(m[n].name, m[n].self ? p.b.config.device_name
+								 : p.a.config.device_name);
 		assert_true(node_folder_name(p.b.node, name));
 		assert_string_equal(name, "folder");
 		pair_same(&p);
@@ -92,6 +95,12 @@ static void test_refused(void **state)
 	assert_int_equal(role_of_b(&p.a), ROLE_NONE);
 	assert_false(node_is_member(p.b.node));
 	assert_int_equal(p.b.did[ACT_JOINED], 0);
+	/* At the moment that it names it still holds. */
+	pair_unlink(&p);
+	const int64_t now_ms = WALL_MS + (int64_t)(p.now / 1000);
+	assert_int_equal(invite(&p.a, 11, ROLE_READER, now_ms), ERR_OK);
+	ask(&p, 11);
+	assert_int_equal(role_of_b(&p.a), ROLE_READER);
 	pair_fini(&p);
 }
 

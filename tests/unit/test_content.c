@@ -683,6 +683,44 @@ static void test_unsealed_survives_the_loss_of_its_name(void **state)
 	}
 }
 
+/* The same below the root: it stays in the directory where its name was. */
+static void test_unsealed_stays_in_its_directory(void **state)
+{
+	struct event move = {.kind = EV_RENAME}, unlink = {.kind = EV_UNLINK};
+	struct inode_id d;
+	struct pair p;
+	struct shown e;
+
+	(void)state;
+	pair_init(&p, ROLE_WRITER);
+	assert_int_equal(pair_mkdir(&p.a, "d", &d), ERR_OK);
+	struct inode_id i = pair_put(&p.a, "f", TEXT("base"));
+	move.rename.from_dir = INODE_ROOT;
+	move.rename.to_dir = d;
+	move.rename.from = move.rename.to = TEXT("f");
+	assert_int_equal(pair_step(&p.a, &move), ERR_OK);
+	pair_run(&p);
+	p.a.hold_seals = true;
+	uint64_t f = pair_open(&p.a, i, true);
+	assert_int_equal(pair_write(&p.a, f, 0, TEXT("mine")), ERR_OK);
+	assert_int_equal(pair_close(&p.a, f, true), ERR_OK);
+	f = pair_open(&p.b, i, true);
+	assert_int_equal(pair_write(&p.b, f, 0, TEXT("theirs")), ERR_OK);
+	assert_int_equal(pair_close(&p.b, f, true), ERR_OK);
+	pair_run(&p);
+	unlink.name.dir = d;
+	unlink.name.name = TEXT("f");
+	assert_int_equal(pair_step(&p.a, &unlink), ERR_OK);
+	p.a.hold_seals = false;
+	pair_seal_now(&p.a);
+	pair_run(&p);
+	assert_int_equal(pair_entries(&p.a), 1);
+	assert_int_equal(view_next(node_view(p.a.node), d, TEXT(""), &e), ERR_OK);
+	assert_non_null(strstr((const char *)e.name, "(conflict "));
+	pair_same(&p);
+	pair_fini(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -701,6 +739,7 @@ int main(void)
 		cmocka_unit_test(test_equal_versions_are_no_news),
 		cmocka_unit_test(test_releases),
 		cmocka_unit_test(test_a_stale_handle),
+		cmocka_unit_test(test_unsealed_stays_in_its_directory),
 		cmocka_unit_test(test_unsealed_survives_the_loss_of_its_name),
 		cmocka_unit_test(test_unlinked_while_open),
 		cmocka_unit_test(test_errors),

@@ -425,13 +425,21 @@ static void test_history_sweep_dates_ahead(void **state)
 	struct inode_id i = fix_make(f, TYPE_FILE, INODE_ROOT, "f", "0");
 	auto_past h = {0};
 
+	f->now_ms = 1000 * day + HISTORY_AHEAD_MS; /* so much is an honest clock's */
+	assert_int_equal(fix_content(f, i, "honest"), ERR_OK);
+	assert_int_equal(history_sweep(f->kv, &s, 0, 1000 * day, keep), ERR_OK);
+	assert_int_equal(history_sweep(f->kv, &s, s.due_usec, f->now_ms + keep, keep), ERR_OK);
+	assert_int_equal(count_rows(f, bytes_text("H")), 1);
+	assert_int_equal(history_sweep(f->kv, &s, s.due_usec, f->now_ms + keep + 1, keep), ERR_OK);
+	assert_int_equal(count_rows(f, bytes_text("H")), 0);
+	s = (struct history_sweep){0};
 	f->now_ms = INT64_MAX / 2; /* a clock that is wrong by ages */
 	assert_int_equal(fix_content(f, i, "1"), ERR_OK);
 	assert_int_equal(history_sweep(f->kv, &s, 0, 1000 * day, keep), ERR_OK);
 	struct walk w = history_versions(i, UINT64_MAX);
 	assert_true(history_versions_next(f->v, &w, &h));
 	assert_int_equal(h.since_ms, 1000 * day);
-	assert_true(bytes_equal(text_of(&h), bytes_text("0")));
+	assert_true(bytes_equal(text_of(&h), bytes_text("honest")));
 	assert_int_equal(history_sweep(f->kv, &s, s.due_usec, 1030 * day, keep), ERR_OK);
 	assert_int_equal(count_rows(f, bytes_text("H")), 1);
 	assert_int_equal(history_sweep(f->kv, &s, s.due_usec, 1030 * day + 1, keep), ERR_OK);

@@ -429,6 +429,30 @@ static void test_replay_over_a_tree_made_again(void **state)
 	world_free(w);
 }
 
+/* A bundle that is set aside, and work that goes on beside it: a start has nothing to make again.
+ */
+static void test_replay_beside_what_is_set_aside(void **state)
+{
+	struct world *w = world_new();
+	struct event rm = {.kind = EV_ADMIT}, make = {.kind = EV_MAKE};
+	struct node_counts c;
+
+	(void)state;
+	rm.member.what = MEMBER_REMOVE;
+	rm.member.subject = w->who[M].pair.pub;
+	assert_int_equal(step(w, &rm), ERR_OK);
+	assert_int_equal(say(w, M, &nothing), ERR_OK);
+	make.make.dir = INODE_ROOT;
+	make.make.name = bytes_text("d");
+	make.make.what.type = TYPE_DIR;
+	assert_int_equal(step(w, &make), ERR_OK);
+	replayed_alike(w);
+	node_counts(w->node, &c);
+	assert_int_equal(c.set_aside, 1);
+	assert_int_equal(w->rebuilt, 0);
+	world_free(w);
+}
+
 /* A dot that claims another's incarnation: neither log stops, in whatever order they come. */
 static void test_claimed_incarnation(void **state)
 {
@@ -694,6 +718,7 @@ int main(void)
 		cmocka_unit_test(test_removal_does_not_stop_others),
 		cmocka_unit_test(test_accepted_in_every_order),
 		cmocka_unit_test(test_replay_over_a_tree_made_again),
+		cmocka_unit_test(test_replay_beside_what_is_set_aside),
 		cmocka_unit_test(test_claimed_incarnation),
 		cmocka_unit_test(test_flood_of_incarnations),
 		cmocka_unit_test(test_clocks),

@@ -396,6 +396,39 @@ static void test_bundles_are_cut(void **state)
 	held_fini(&h);
 }
 
+/* Large records go into several bundles, each begun before it had its full size. */
+static void test_bundles_are_cut_by_size(void **state)
+{
+	static uint8_t value[XATTR_VALUE_MAX_BYTES];
+	static struct cut c;
+	struct held h;
+	uint32_t bundles = 0, records = 0;
+
+	(void)state;
+	held_init(&h);
+	publish_all(&h);
+	for (uint32_t k = 0; k < 20; k++) {
+		struct record r = {.kind = REC_ATTR, .inode = h.inodes[0]};
+		struct emitter em = outbox_emitter(h.outbox);
+		r.attr.field = ATTR_XATTR;
+		r.attr.xattr.key = bytes_text("user.k");
+		value[0] = (uint8_t)k;
+		r.attr.xattr.value = BYTES_OF(value);
+		outbox_begin(h.outbox, &h.step);
+		assert_int_equal(em.emit(em.arg, &r), ERR_OK);
+		assert_int_equal(outbox_end(h.outbox), ERR_OK);
+		step_over(&h);
+	}
+	for (; publish(&h, &c); bundles++) {
+		assert_true(c.body_len < OUTBOX_CUT_BYTES + sizeof(value) + 1000);
+		records += c.count;
+		sealed(&h, &c, ERR_OK);
+	}
+	assert_int_equal(records, 20);
+	assert_true(bundles > 1);
+	held_fini(&h);
+}
+
 /* One bundle is made at a time; when that fails its records stay and go into the next, which is not
  * tried at once: the disk is full. */
 static void test_a_failed_bundle(void **state)
@@ -565,6 +598,7 @@ int main(void)
 		cmocka_unit_test(test_others_do_not_wait),
 		cmocka_unit_test(test_a_copy_waits_for_its_origin),
 		cmocka_unit_test(test_bundles_are_cut),
+		cmocka_unit_test(test_bundles_are_cut_by_size),
 		cmocka_unit_test(test_a_failed_bundle),
 		cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_one_vector_a_bundle),

@@ -316,6 +316,43 @@ static void test_read_ahead_after_a_leap(void **state)
 	free(data);
 }
 
+/* Of a large file a part comes ahead, and more of it the longer reads are in order. */
+static void test_read_ahead_grows(void **state)
+{
+	const uint64_t least = CONTENT_AHEAD_MIN / PAIR_CHUNK;
+	struct bytes all = {NULL, 8 * CONTENT_AHEAD_MIN};
+	uint8_t *data = calloc(1, all.len);
+	struct pair p;
+	struct wr got = {0};
+	uint64_t tag = 1;
+
+	(void)state;
+	pair_init(&p, ROLE_WRITER);
+	assert_non_null(data);
+	for (size_t k = 0; k < all.len; k += PAIR_CHUNK)
+		memcpy(data + k, &k, sizeof(k));
+	all.at = data;
+	struct inode_id i = pair_put(&p.a, "f", all);
+	pair_run(&p);
+	uint64_t f = pair_open(&p.b, i, false);
+	for (uint64_t k = 0; k < least; k++) {
+		while (pair_read(&p.b, f, k * PAIR_CHUNK, PAIR_CHUNK, tag++, &got) == ERR_AGAIN)
+			pair_run(&p);
+		pair_run(&p);
+		if (k == 2) {
+			assert_int_equal(pair_read(&p.b, f, (least / 2) * PAIR_CHUNK, 10, 0, &got),
+					 ERR_OK);
+			assert_int_equal(pair_read(&p.b, f, 3 * CONTENT_AHEAD_MIN, 10, 0, &got),
+					 ERR_AGAIN);
+			(void)!pair_read(&p.b, f, k * PAIR_CHUNK, PAIR_CHUNK, 0, &got);
+		}
+	}
+	assert_int_equal(pair_read(&p.b, f, 2 * CONTENT_AHEAD_MIN, 10, 0, &got), ERR_OK);
+	wr_fini(&got);
+	pair_fini(&p);
+	free(data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +366,7 @@ int main(void)
 		cmocka_unit_test(test_who_does_not_wait),
 		cmocka_unit_test(test_no_read_delays_another),
 		cmocka_unit_test(test_read_ahead),
+		cmocka_unit_test(test_read_ahead_grows),
 		cmocka_unit_test(test_read_ahead_after_a_leap),
 	};
 

@@ -282,6 +282,13 @@ static void test_view_digest_is_of_the_tree(void **state)
 	assert_int_equal(local_rmdir(f->v, &f->e, INODE_ROOT, bytes_text("d")), ERR_OK);
 	assert_int_equal(view_digest(f->v, &c), ERR_OK);
 	assert_memory_equal(&a, &c, sizeof(a));
+	/* Each entry counts, not the last alone. */
+	fix_make(f, TYPE_FILE, INODE_ROOT, "g", "2");
+	assert_int_equal(view_digest(f->v, &b), ERR_OK);
+	mode.mode = 0600;
+	assert_int_equal(local_set(f->v, &f->e, i, &mode), ERR_OK);
+	assert_int_equal(view_digest(f->v, &c), ERR_OK);
+	assert_memory_not_equal(&b, &c, sizeof(b));
 	fix_free(f);
 }
 
