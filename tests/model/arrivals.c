@@ -24,6 +24,7 @@
 #include <stdlib.h>
 
 #define BUNDLES 7 /* arrivals, a record of the roster among them */
+#define WRITERS 3 /* the first of the members */
 #define WORDS 8
 #define CLOCKS 2
 
@@ -193,7 +194,7 @@ static bool play_line(struct history *h, const char *line)
 	for (char *op = strtok_r(at, ";", &rest); op; op = strtok_r(NULL, ";", &rest))
 		done = act(&h->w, r, op) && done;
 	cut(&h->w, r);
-	for (char name = 'A'; name < 'A' + AUTHORS; name++)
+	for (char name = 'A'; name < 'A' + WRITERS; name++)
 		replica_of(&h->w, name)->now += 1000;
 	return done;
 }
@@ -201,10 +202,10 @@ static bool play_line(struct history *h, const char *line)
 static void history_init(struct history *h, const struct folder *f, const char *name, int clocks)
 {
 	*h = (struct history){.name = name, .limit = UINT64_MAX};
-	for (size_t k = 0; k < AUTHORS; k++) {
+	for (size_t k = 0; k < WRITERS; k++) {
 		h->w.incs[k] = f->who[k].inc;
 		struct replica *r = replica_of(&h->w, (char)('A' + k));
-		r->now = HEARER_WALL_MS - 60000 + 5000 * (clocks ? AUTHORS - k : k);
+		r->now = HEARER_WALL_MS - 60000 + 5000 * (clocks ? WRITERS - k : k);
 	}
 }
 
@@ -240,7 +241,7 @@ static void decide(struct history *h, const char *what)
 	h->subject = (size_t)(who[1] - 'A');
 	if (h->decided.kind != MEMBER_ACCEPT)
 		h->limit = strtoull(who + 2, NULL, 10);
-	for (size_t k = 0; k < AUTHORS;
+	for (size_t k = 0; k < WRITERS;
 	     k++) { /* whoever accepts has seen all, else of one so much */
 		const struct vector *less = h->decided.vec;
 		if (h->decided.kind != MEMBER_ACCEPT && k != h->subject)
@@ -258,7 +259,7 @@ static void decide(struct history *h, const char *what)
 static void publish(struct history *h, struct folder *f)
 {
 	folder_rewind(f);
-	for (size_t k = 0; k < AUTHORS; k++) {
+	for (size_t k = 0; k < WRITERS; k++) {
 		const struct own_log *l = &h->w.logs[k];
 		for (uint64_t n = 0; n < l->count; n++) {
 			must(h->count < BUNDLES, "bundles");
@@ -296,7 +297,7 @@ static void expect(struct history *h)
 
 	while (progress) {
 		progress = false;
-		for (size_t k = 0; k < AUTHORS; k++)
+		for (size_t k = 0; k < WRITERS; k++)
 			while (vector_get(z->vec, h->w.incs[k]) < accepted(h, k) &&
 			       receive(&h->w, z, k))
 				progress = true;
@@ -462,10 +463,10 @@ static void random_line(struct rng *r, char *line, size_t room)
 	static const char *const with_path[] = {"rename", "rename",   "rename",
 						"link",   "exchange", "resolve"};
 	static const char *const alone[] = {"unlink", "rmrf", "mkdir", "mkdir"};
-	const char who = (char)('A' + rng_below(r, AUTHORS));
+	const char who = (char)('A' + rng_below(r, WRITERS));
 	size_t len = (size_t)snprintf(line, room, "%c<", who);
 
-	for (char from = 'A'; from < 'A' + AUTHORS; from++)
+	for (char from = 'A'; from < 'A' + WRITERS; from++)
 		if (from != who && rng_below(r, 3) == 0)
 			line[len++] = from;
 	const char *path = pick(r, paths, ARRAY_LEN(paths));
@@ -489,7 +490,7 @@ static uint64_t bundles_of(const struct history *h)
 {
 	uint64_t count = 0;
 
-	for (size_t k = 0; k < AUTHORS; k++)
+	for (size_t k = 0; k < WRITERS; k++)
 		count += h->w.logs[k].count;
 	return count;
 }
@@ -510,7 +511,7 @@ static uint64_t run_random(struct folder *f, uint64_t seed, uint64_t bundles, ui
 		(void)play_line(&h, line);
 	}
 	if (bundles < BUNDLES) {
-		const size_t who = rng_below(&r, AUTHORS);
+		const size_t who = rng_below(&r, WRITERS);
 		const uint64_t count = h.w.logs[who].count;
 		const char *kind = pick(&r, decisions, ARRAY_LEN(decisions));
 		snprintf(line, sizeof(line), "%s %c %llu", kind, (int)('A' + who),

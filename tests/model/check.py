@@ -505,9 +505,9 @@ def random_op(rng, r, d, k, ops):
     return (d, "resolve", pick(files), rng.choice(["all", pick(files)]))
 
 
-def random_history(seed, waits=False):
+def random_history(seed, waits=False, devs=None):
     rng = random.Random(seed)
-    devs = "ABCDE"[:rng.randint(3, 5)]
+    devs = devs or "ABCDE"[:rng.randint(3, 5)]
     w = World(devs)
     ops = rng.choice(PROFILES)
     steps = []

@@ -2,11 +2,15 @@
 # SPDX-License-Identifier: MIT
 """The view in C against the model: both go through the same histories and must show the same.
 
-    compare.py REPLAY [--random N] [--seed S] [--seconds T] [--matrix] [--exhaustive SLICE/OF] [--watch]
+    compare.py REPLAY [--random N] [--seed S] [--seconds T] [--matrix] [--exhaustive SLICE/OF] [--watch] [--roles]
 
 Histories come from check.py: the rows of the matrix, random ones, small ones exhaustively.  After each
 step the acting device's whole view and conflict list are compared, at the end those of all devices, and
 of a replica that received all bundles in another causal order.
+
+With --roles members are removed, retired, rejected, made readers or accepted while they write.  Their bundles and
+these decisions are then heard by a node, the whole core with log and roster: in an order in which causes come first
+and the tree is compared each time a decision has come, and in one of all orders, where it is compared at the end.
 """
 import argparse
 import hashlib
@@ -122,6 +126,124 @@ class Script:
         return self
 
 
+class Roles(Script):
+    """A history, and what a node makes of it that also hears of decisions about its members."""
+
+    def __init__(self, devs, title):
+        super().__init__(devs, title)
+        self.lines.append("=\tfolder")
+        self.decisions = []
+
+    def decide(self, kind, subject, d):
+        """With what device d has applied by now."""
+        self.step((d, "cut"), False)
+        self.decisions.append(m.Decision(kind, subject, dict(self.w.r[d].vec)))
+
+    def say(self, *words):
+        self.lines.append("\t".join(["=", *map(str, words)]))
+
+    def shown(self, h):
+        z = h.view_of()
+        self.say("applied")
+        self.want.append("applied " + " ".join(str(z.vec.get(d, 0)) for d in "ABCDEF"))
+        self.say("hash")
+        self.want.append(digest(text_of(z)))
+
+    def hear(self, h, x):
+        if isinstance(x, m.Decision):
+            h.decisions.append(x)
+            self.say("roster", len(h.decisions))
+        else:
+            h.held[x.dev].append(x)
+            self.say("hear", x.dev, x.seq)
+
+    def causal(self, rng):
+        """All bundles in an order in which causes come first, with the decisions among them."""
+        todo = [b for d in self.devs for b in self.w.r[d].log[d]]
+        z, out = m.Replica("Z"), []
+        while todo:
+            ready = [b for b in todo if b.seq == z.vec.get(b.dev, 0) + 1 and
+                     all(z.vec.get(d, 0) >= s for d, s in b.v.items())]
+            b = rng.choice(ready)
+            z.vec[b.dev] = b.seq
+            todo.remove(b)
+            out.append(b)
+        for k, at in enumerate(sorted(rng.randint(0, len(out)) for _ in self.decisions)):
+            out.insert(at + k, self.decisions[k])
+        return out
+
+    def judged(self, rng):
+        for d in self.devs:
+            self.step((d, "cut"), False)
+        self.say("publish")
+        for d in self.decisions:
+            self.say("decide", d.kind, d.subject, *("%s=%d" % x for x in sorted(d.vec.items())))
+        order = self.causal(rng)
+        self.say("fresh")
+        h = m.Hearer()
+        for k, x in enumerate(order):
+            self.hear(h, x)
+            if isinstance(x, m.Decision) or k == len(order) - 1:
+                self.shown(h)
+        bundles = [x for x in order if not isinstance(x, m.Decision)]
+        rng.shuffle(bundles)
+        for k, at in enumerate(sorted(rng.randint(0, len(bundles)) for _ in self.decisions)):
+            bundles.insert(at + k, k)
+        self.say("fresh")
+        for x in bundles:
+            self.say(*(("roster", x + 1) if isinstance(x, int) else ("hear", x.dev, x.seq)))
+        self.shown(h)
+        return self
+
+
+def roles(t, seed):
+    """A random history of two to six devices, one to three decisions in it."""
+    rng = random.Random(seed)
+    devs = "ABCDEF"[:rng.randint(2, 6)]
+    _, steps = check.random_history(seed, seed % 2 == 1, devs)
+    s = Roles(devs, "history roles %d" % seed)
+    for x in check.BASE:
+        s.step(x, False)
+    s.converge()
+    when = [rng.randrange(len(steps)) for _ in range(rng.randint(1, 3))]
+    for k, x in enumerate(steps):
+        s.step(x, False)
+        for _ in range(when.count(k)):
+            s.decide(rng.choice(["remove", "retire", "reject", "reader", "accept"]), *rng.sample(devs, 2))
+    for d in devs:
+        s.step((d, "release"), False)
+    return s.judged(rng)
+
+
+def all_roles(t, opt, end):
+    """Histories with decisions; the model counts in the members' own incarnations."""
+    numbers = m.INCS
+    m.INCS = dict(zip("ABCDEF", map(int, t.run_text("-\tincs\n=\tincs\n").splitlines()[1:])))
+    for seed in range(opt.seed, opt.seed + opt.random):
+        if time.time() > end or t.failed > 3:
+            break
+        try:
+            s = roles(t, seed)
+        except Exception as e:
+            print("the model failed on roles, seed", seed, repr(e))
+            t.failed += 1
+            continue
+        if same(t.run([s])[0], s.want):
+            t.passed += 1
+            continue
+        t.failed += 1
+        print("FAILED", s.want[0], "of", devs_of(s))
+        for k, (g, w) in enumerate(itertools.zip_longest(t.run([s])[0], s.want)):
+            if g != w:
+                print("  line %d\n    C     %s\n    model %s" % (k, g, w))
+                break
+    m.INCS = numbers
+
+
+def devs_of(s):
+    return "%s, decided: %s" % (s.devs, "; ".join("%s %s %s" % d for d in s.decisions))
+
+
 def same(got, want):
     """Whether outputs agree; digests only among each other."""
     if len(got) != len(want):
@@ -140,6 +262,10 @@ class Trial:
     def __init__(self, replay, watch):
         self.replay, self.watch = replay, watch
         self.batch, self.passed, self.failed = [], 0, 0
+
+    def run_text(self, text):
+        p = subprocess.run([self.replay], input=text.encode(), stdout=subprocess.PIPE, check=True)
+        return p.stdout.decode()
 
     def run(self, scripts):
         """Output of replay, cut by history."""
@@ -254,8 +380,13 @@ def main():
     ap.add_argument("--seconds", type=float, default=25)
     ap.add_argument("--exhaustive", default="")
     ap.add_argument("--watch", action="store_true")
+    ap.add_argument("--roles", action="store_true")
     opt = ap.parse_args()
     t, end = Trial(opt.replay, opt.watch), time.time() + opt.seconds
+    if opt.roles:
+        all_roles(t, opt, end)
+        print("%d histories with decisions alike, %d not" % (t.passed, t.failed))
+        return t.failed > 0 or t.passed == 0
     matrix(t)
     if opt.exhaustive:
         part, parts = map(int, opt.exhaustive.split("/"))

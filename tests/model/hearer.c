@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define SESSION 7
+#define INCS_EACH ((UINT64_C(1) << 63) / (AUTHORS + 1) + 1)
 
 /* ---- the folder ---- */
 
@@ -24,7 +25,9 @@ static void admit(struct folder *f, size_t k)
 
 	memset(seed, (int)k + 1, sizeof(seed));
 	sign_pair_init(&a->pair, seed);
-	a->inc = hash_incarnation(&f->config.folder, &a->pair.pub, 1);
+	do
+		a->inc = hash_incarnation(&f->config.folder, &a->pair.pub, ++a->nonce);
+	while (a->inc / INCS_EACH != k); /* where ties go by the number they go by the name */
 	struct member_record m = {.kind = MEMBER_ADD,
 				  .role = k < AUTHORS ? ROLE_WRITER : ROLE_READER,
 				  .folder = f->config.folder,
@@ -57,6 +60,7 @@ void folder_init(struct folder *f)
 	}
 	for (size_t k = 0; k <= AUTHORS; k++)
 		admit(f, k);
+	f->decided = f->head;
 	hearer_init(&h, f, &f->config.brake);
 	node_keys(h.node, &keys);
 	f->keys = keys.newest;
@@ -71,6 +75,7 @@ void folder_rewind(struct folder *f)
 		f->who[k].seq = 0;
 		memset(&f->who[k].prev, 0, sizeof(f->who[k].prev));
 	}
+	f->decided = f->head;
 }
 
 void folder_fini(struct folder *f)
@@ -82,13 +87,18 @@ void folder_fini(struct folder *f)
 /* What a vector says that the one before did not; its author's own log is not in it. */
 static struct vector *delta_of(uint64_t inc, const struct vector *was, const struct vector *is)
 {
-	struct where at[AUTHORS];
-	uint32_t count = 0;
+	struct vector *all = vector_join(was, is), *delta = NULL;
 
-	for (uint32_t k = 0; is && k < is->count; k++)
-		if (is->at[k].inc != inc && vector_get(was, is->at[k].inc) != is->at[k].seq)
-			at[count++] = is->at[k];
-	return vector_new(at, count);
+	for (uint32_t k = 0; all && k < all->count; k++) {
+		const uint64_t of = all->at[k].inc, seq = vector_get(is, of);
+		struct vector *less = delta;
+		if (of == inc || vector_get(was, of) == seq)
+			continue;
+		delta = vector_with(less, of, seq ? seq : LOG_DELTA_GONE);
+		vector_unref(less);
+	}
+	vector_unref(all);
+	return delta ? delta : vector_new(NULL, 0);
 }
 
 void folder_bundle(struct folder *f, size_t who, struct bytes records, const struct vector *vec,
@@ -99,7 +109,7 @@ void folder_bundle(struct folder *f, size_t who, struct bytes records, const str
 	struct wr sealed = {0};
 	struct bundle_head h = {.folder = f->config.folder,
 				.device = a->pair.pub,
-				.nonce = 1,
+				.nonce = a->nonce,
 				.inc = a->inc,
 				.seq = ++a->seq,
 				.prev = a->prev,
@@ -119,7 +129,7 @@ void folder_bundle(struct folder *f, size_t who, struct bytes records, const str
 	wr_fini(&sealed);
 }
 
-void folder_decide(const struct folder *f, const struct member_record *what, size_t who,
+void folder_decide(struct folder *f, const struct member_record *what, size_t who,
 		   struct wr *message)
 {
 	struct member_record m = *what;
@@ -130,8 +140,9 @@ void folder_decide(const struct folder *f, const struct member_record *what, siz
 	m.author = f->config.device.pub;
 	m.subject = f->who[who].pair.pub;
 	m.parents_count = 1;
-	m.parents[0] = f->head;
+	m.parents[0] = f->decided;
 	member_encode(&record, &m, &f->config.device);
+	hash_blake(wr_view(&record), &f->decided);
 	wr_u32(&list, (uint32_t)record.len);
 	wr_bytes(&list, wr_view(&record));
 	wire.roster.count = 1;
@@ -168,7 +179,10 @@ static void append(struct hearer *h, struct bytes payload)
 {
 	if (!payload.len)
 		return;
-	must(h->frames_count < ARRAY_LEN(h->frames), "room for frames");
+	if (h->frames_count == h->frames_room) {
+		h->frames_room = 2 * h->frames_room + 16;
+		h->frames = must_alloc(h->frames, h->frames_room * sizeof(h->frames[0]));
+	}
 	wr_bytes(&h->journal, payload);
 	h->frames[h->frames_count++] = h->journal.len;
 }
@@ -242,6 +256,7 @@ void hearer_fini(struct hearer *h)
 	node_free(h->node);
 	kv_free_map(h->kv);
 	wr_fini(&h->journal);
+	free(h->frames);
 }
 
 void hearer_bundle(struct hearer *h, struct bytes raw)

@@ -57,9 +57,12 @@ def dot(r):
     return (number(r.dev), r.idx)
 
 
+INCS = {}                                       # device -> incarnation, where it is not the number of the device
+
+
 def number(dev):
     """The incarnation that a device of a history has: A is 1."""
-    return ord(dev) - ord("A") + 1 if dev else 0
+    return (INCS.get(dev) or ord(dev) - ord("A") + 1) if dev else 0
 
 
 def stamp(r):
@@ -786,6 +789,65 @@ class Replica:
         self.content.pop(i, None)
         for k in [k for k in self.attrs if k[0] == i]:
             del self.attrs[k]
+
+
+# ---- members that come and go --------------------------------------------------------------------
+
+# A record of the roster: remove, retire, reject, reader (a lowered role) or accept; about whom; what its author had.
+Decision = namedtuple("Decision", "kind subject vec")
+LIMITS = ("remove", "retire", "reject", "reader")
+
+
+def judge(decisions):
+    """Those that count, in their order, as (decision, whether it limits its subject)."""
+    role, out = {}, []
+    for d in decisions:
+        now = role.get(d.subject, "writer")
+        if now == "none":                       # nothing can be said of one who is no member any more
+            continue
+        out.append((d, d.kind in LIMITS and (d.kind != "reader" or now == "writer")))
+        if d.kind in ("remove", "retire"):
+            role[d.subject] = "none"
+        elif d.kind == "reader":
+            role[d.subject] = "reader"
+    return out
+
+
+def accepted(held, decisions):
+    """Device -> how many of its bundles are accepted; those without a limit are not in it.
+
+    held: device -> bundles, in order.  A function of both, whatever came first: of one that is limited that counts
+    which the limiting record had seen, or any record that limits or accepts, or one whose own bundles have no limit.
+    """
+    limit, granted = {}, defaultdict(int)
+    for d, limits in judge(decisions):
+        for dev, seq in d.vec.items() if limits or d.kind == "accept" else ():
+            granted[dev] = max(granted[dev], seq)
+        if limits:
+            limit[d.subject] = min(limit.get(d.subject, 1 << 60), d.vec.get(d.subject, 0))
+    out = {}
+    for dev, least in limit.items():
+        saw_it = [b.v.get(dev, 0) for d, bs in held.items() if d not in limit for b in bs]
+        out[dev] = max([least, granted[dev], *saw_it])
+    return out
+
+
+class Hearer:
+    """A member that writes nothing: what it shows of the bundles and decisions that it holds."""
+
+    def __init__(self):
+        self.held, self.decisions = defaultdict(list), []
+
+    def view_of(self):
+        """A replica that has taken what is accepted, causes first."""
+        most, z, progress = accepted(self.held, self.decisions), Replica("Z"), True
+        while progress:
+            progress = False
+            for dev, bs in sorted(self.held.items()):
+                have = z.vec.get(dev, 0)
+                if have < min(len(bs), most.get(dev, 1 << 60)) and z.receive(bs[have]):
+                    progress = True
+        return z
 
 
 def find_cycles(edge):

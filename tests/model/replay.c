@@ -17,6 +17,7 @@
  *	A	view | hash | digest	the whole view and its conflicts
  *	A	stat			of each path its links, owner, time of change
  *	A	ops			how many records it has written
+ *	=	WORDS...		of the node that hears: replay_hear.c
  */
 #include "replay.h"
 #include "base/hash.h"
@@ -104,6 +105,12 @@ int main(int argc, char **argv)
 		if (strcmp(words[0], "-") == 0) {
 			printf("%s\n", words[1]);
 			reset(&w);
+			memset(w.incs, 0, sizeof(w.incs));
+			hear_reset();
+			continue;
+		}
+		if (strcmp(words[0], "=") == 0) {
+			hear_run(&w, words + 1, count - 1);
 			continue;
 		}
 		struct turn s = {&w, replica_of(&w, words[0][0]), words + 1, count - 1};
@@ -112,5 +119,6 @@ int main(int argc, char **argv)
 			watch(s.r);
 	}
 	reset(&w);
+	hear_end();
 	return 0;
 }

@@ -96,6 +96,12 @@ void pull(struct world *w, struct replica *r, struct replica *from, uint64_t lim
 void forget(struct replica *r, const char *members);
 void reset(struct world *w); /* forget all replicas and logs */
 
+/* ---- replay_hear.c ---- */
+
+void hear_run(struct world *w, char **arg, int args); /* a line that begins with "=" */
+void hear_reset(void);
+void hear_end(void);
+
 /* ---- replay_show.c ---- */
 
 void must(bool ok, const char *what); /* else says what, and aborts */
