@@ -548,8 +548,10 @@ void pin_leave(struct op *op, const struct showing *s, const struct showing *t)
 		const struct showing *o = &derived.at[k];
 		struct bytes own = {o->s.name, o->s.name_len}, pref = {o->pref, o->pref_len};
 		struct bytes nominal = {o->s.nominal, o->s.nominal_len};
-		if (same_name(s, o) || same_name(t, o))
+		if (same_name(t, o))
 			continue;
+		/* Not s: an entry that is derived is not shown under its nominal name, and s under
+		 * the one it wanted if its name is that. */
 		bool lost = o->s.kind == SHOWN_LINK && bytes_equal(nominal, name);
 		if (lost || (bytes_equal(pref, name) && !bytes_equal(pref, own)))
 			pin_entry(op, o, &but, true, NULL);

@@ -447,7 +447,14 @@ REVIVED = [("B", "unlink", "/f"), ("A", "rename", "/a", "/b/a"), ("D", "mkdir", 
 ALIKE = [("B", "tick", 1000), ("A", "tick", 9000), ("A", "write", "/f", "x"), ("B", "write", "/f", "y"), ("A", "pull", "B"),
          ("A", "write", "/f", "y"), ("C", "write", "/f", "y"), ("A", "pull", "C"), ("A", "rename", "?", "/n")]
 ALIKE2 = [("C", "tick", 5000), *ALIKE[:-1], ("A", "pull", "C"), ("B", "pull", "A")]
-DIRECTED = [("equal versions", "ABC", ALIKE), ("equal versions 2", "ABC", ALIKE2), ("birth", "ABC", BIRTH), ("birth 2", "ABC", BIRTH2), ("ring of three", "ABC", RING), ("alive elsewhere", "ABC", ALIVE),
+# B's file is shown beside A's of that name, and C's equal one is behind it: both go when that is removed.
+BEHIND = [("A", "create", "/n", "x"), ("B", "tick", 10), ("C", "tick", 20), ("B", "create", "/n", "y"), ("C", "create", "/n", "y"),
+          ("A", "pull", "B"), ("A", "pull", "C"), ("A", "unlink", "?")]
+BEHIND2 = [*BEHIND[:-1], ("A", "rename", "?", "/m"), ("B", "pull", "A"), ("B", "unlink", "/m")]
+# A conflict within a union that is one only because its parents are.
+NESTED = [(d, *op) for d in "AB" for op in (("mkdir", "/d"), ("mkdir", "/d/x"), ("create", "/d/x/f", d))] + \
+    [("A", "create", "/f", "A"), ("C", "mkdir", "/d")]
+DIRECTED = [("nested unions", "ABC", NESTED), ("behind a loser", "ABC", BEHIND), ("behind a loser 2", "ABC", BEHIND2), ("equal versions", "ABC", ALIKE), ("equal versions 2", "ABC", ALIKE2), ("birth", "ABC", BIRTH), ("birth 2", "ABC", BIRTH2), ("ring of three", "ABC", RING), ("alive elsewhere", "ABC", ALIVE),
             ("promoted twice", "ABCD", TWICE), ("revived in a union", "ABCDE", REVIVED)]
 
 

@@ -13,6 +13,7 @@ these decisions are then heard by a node, the whole core with log and roster: in
 and the tree is compared each time a decision has come, and in one of all orders, where it is compared at the end.
 """
 import argparse
+import contextlib
 import hashlib
 import itertools
 import random
@@ -216,9 +217,22 @@ def roles(t, seed):
 
 
 def all_roles(t, opt, end):
-    """Histories with decisions; the model counts in the members' own incarnations."""
-    numbers = m.INCS
-    m.INCS = dict(zip("ABCDEF", map(int, t.run_text("-\tincs\n=\tincs\n").splitlines()[1:])))
+    with incarnations(t):
+        run_roles(t, opt, end)
+
+
+@contextlib.contextmanager
+def incarnations(t):
+    """The model counts in the incarnations of replay's members."""
+    numbers = t.run_text("-\tincs\n=\tincs\n").splitlines()[1:]
+    m.INCS.update(zip("ABCDEF", map(int, numbers)))
+    try:
+        yield
+    finally:
+        m.INCS.clear()
+
+
+def run_roles(t, opt, end):
     for seed in range(opt.seed, opt.seed + opt.random):
         if time.time() > end or t.failed > 3:
             break
@@ -237,7 +251,6 @@ def all_roles(t, opt, end):
             if g != w:
                 print("  line %d\n    C     %s\n    model %s" % (k, g, w))
                 break
-    m.INCS = numbers
 
 
 def devs_of(s):

@@ -231,6 +231,13 @@ static void test_the_order_of_a_work(void **state)
 	assert_int_equal(replay_entry(a, frames_at(&s, WRITTEN), J_SEALED, sealed), ERR_DAMAGED);
 	assert_int_equal(replay_entry(a, frames_at(&s, WRITTEN), J_DISCARD, drop), ERR_OK);
 	assert_int_equal(replay_entry(a, frames_at(&s, WRITTEN), J_CUT, cut), ERR_OK);
+	struct wr other = {0}; /* a work of the same file that there is not */
+	struct rd number = {.at = cut.at, .end = cut.at + 8};
+	wr_u64(&other, rd_u64(&number) + 1024);
+	wr_bytes(&other, (struct bytes){cut.at + 8, cut.len - 8});
+	assert_int_equal(replay_entry(a, frames_at(&s, WRITTEN), J_CUT, wr_view(&other)),
+			 ERR_DAMAGED);
+	wr_fini(&other);
 	assert_int_equal(replay_entry(a, frames_at(&s, CUT), J_CUT, cut), ERR_DAMAGED);
 	assert_int_equal(replay_entry(a, frames_at(&s, CUT), J_WRITE, write), ERR_DAMAGED);
 	assert_int_equal(replay_entry(a, frames_at(&s, CUT), J_TRUNCATE, truncate), ERR_DAMAGED);

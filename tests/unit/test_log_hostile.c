@@ -671,6 +671,36 @@ static void test_flood_of_joiners(void **state)
 	world_free(w);
 }
 
+/* A record about what its author cannot have known counts nowhere, whichever comes first. */
+static void test_inode_not_seen(void **state)
+{
+	(void)state;
+	for (int first = 0; first < 2; first++) {
+		struct world *w = world_new();
+		const struct inode_id dir = {w->who[B].inc, 1};
+		const struct place at = {INODE_ROOT, bytes_text("d")};
+		struct record make[] = {
+			{.kind = REC_INODE, .inode = dir, .dot = {dir.inc, 1}, .t = 10},
+			{.kind = REC_LINK, .inode = dir, .dot = {dir.inc, 2}, .t = 11}};
+		struct record lie = attr_record(w->who[M].inc, 1, 12);
+		struct node_stat st;
+		make[0].ino = (struct rec_inode){
+			.type = TYPE_DIR, .born = {10, dir.inc}, .has_birth = true, .birth = at};
+		make[1].link =
+			(struct rec_link){.name = {11, dir.inc, 0}, .has_place = true, .place = at};
+		lie.inode = dir;
+		for (int k = 0; k < 2; k++) {
+			const struct forged *f =
+				k == first ? &(struct forged){.records = make, .count = 2}
+					   : &(struct forged){.records = &lie, .count = 1};
+			assert_int_equal(say(w, k == first ? B : M, f), ERR_OK);
+		}
+		assert_int_equal(node_stat(w->node, dir, 0, &st), ERR_OK);
+		assert_int_equal(st.a.mode, 0755);
+		world_free(w);
+	}
+}
+
 /* A version that claims to replace one it has not seen: the same tree, whichever comes first. */
 static void test_base_not_seen(void **state)
 {
@@ -727,6 +757,7 @@ int main(void)
 		cmocka_unit_test(test_large_vectors),
 		cmocka_unit_test(test_flood_of_large_bundles),
 		cmocka_unit_test(test_base_not_seen),
+		cmocka_unit_test(test_inode_not_seen),
 		cmocka_unit_test(test_backlog),
 		cmocka_unit_test(test_removed_while_connected),
 		cmocka_unit_test(test_flood_of_joiners),

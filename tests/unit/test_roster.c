@@ -252,6 +252,13 @@ static void test_arrival_order_never_matters(void **state)
 		{MEMBER_REJECT, 2, 1, 0, 4},        {MEMBER_ADD, 0, 1, ROLE_WRITER, 24},
 		{MEMBER_ACCEPT, 2, 1, 0, 32}};
 
+	/* Many at one time: the last in order says where it is. */
+	const struct act many[] = {{MEMBER_FOUND, 0, 0, 0, 0}, {MEMBER_ADDR, 0, 0, 0, 1},
+				   {MEMBER_ADDR, 0, 0, 0, 1},  {MEMBER_ADDR, 0, 0, 0, 1},
+				   {MEMBER_ADDR, 0, 0, 0, 1},  {MEMBER_ADDR, 0, 0, 0, 1},
+				   {MEMBER_ADDR, 0, 0, 0, 1}};
+
+	check_orders(many, ARRAY_LEN(many));
 	check_orders(back, ARRAY_LEN(back));
 	check_orders(duel, ARRAY_LEN(duel));
 	check_orders(down, ARRAY_LEN(down));
