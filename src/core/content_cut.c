@@ -385,7 +385,7 @@ static enum err replay_work(void *arg, struct work *take)
 	}
 	*(take->cut ? &f->sealing : &f->active) = take;
 	c->works++;
-	outbox_begins(c->k.outbox);
+	outbox_begins_again(c->k.outbox);
 	return ERR_OK;
 }
 

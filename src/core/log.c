@@ -248,12 +248,12 @@ uint64_t log_waiting(const struct log *l)
 /* Whether bundle a lies in the past of incarnation inc of the same device. */
 static bool descends(const struct log *l, uint64_t inc, struct where a)
 {
-	const struct log_inc *i = log_inc_of(l, inc);
+	struct where f = log_follows(l, inc);
 
-	for (uint32_t hops = 0; i && i->follows.inc && hops < l->incs_count; hops++) {
-		if (i->follows.inc == a.inc)
-			return a.seq <= i->follows.seq;
-		i = log_inc_of(l, i->follows.inc);
+	for (uint32_t hops = 0; f.inc && hops < MAX(l->incs_count, l->targets_count); hops++) {
+		if (f.inc == a.inc)
+			return a.seq <= f.seq;
+		f = log_follows(l, f.inc);
 	}
 	return false;
 }

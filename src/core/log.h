@@ -97,6 +97,9 @@ bool log_own_limited(struct log *l);
 bool log_own_forked(struct log *l);
 /* An operation of this device has seen vec (borrowed), and what it makes will say so. */
 void log_note_own(struct log *l, const struct vector *vec);
+/* One begins, which has seen what is applied as far as that is accepted: in a replay more is
+ * applied than was in the tree then. */
+void log_note_own_now(struct log *l);
 /* None is under way any more, all are in bundles; true: look whether it is settled. */
 bool log_own_done(struct log *l);
 /* Bundles held and not applied: their number, and one of them (k from 0, in order of arrival). */

@@ -88,6 +88,27 @@ void log_note_own(struct log *l, const struct vector *vec)
 		l->stray = true; /* without memory: look again later, from the journal */
 }
 
+static uint64_t work_out(const struct log *l, const struct log_inc *i);
+
+void log_note_own_now(struct log *l)
+{
+	struct vector *v = vector_ref(l->seen);
+
+	for (uint32_t k = 0; v && k < l->incs_count; k++) {
+		uint64_t seq = vector_get(v, l->incs[k].inc), allowed = work_out(l, &l->incs[k]);
+		if (seq <= allowed)
+			continue;
+		struct vector *less = vector_with(v, l->incs[k].inc, allowed);
+		vector_unref(v);
+		v = less;
+	}
+	if (v || !l->seen)
+		log_note_own(l, v);
+	else
+		l->stray = true; /* as in log_note_own() */
+	vector_unref(v);
+}
+
 bool log_own_done(struct log *l)
 {
 	bool had = l->own_top != NULL;
@@ -135,9 +156,17 @@ static uint64_t vouched(const struct log *l, uint64_t inc)
 	return MAX(most, seen_by_waiting(l, inc));
 }
 
+/* What an incarnation follows may have been rejected since: then it is, too. */
+static bool lost_ground(const struct log *l, const struct log_inc *i)
+{
+	const struct log_inc *f = i->follows.inc ? log_inc_of(l, i->follows.inc) : NULL;
+
+	return f && limit_of(l, f) < i->follows.seq && work_out(l, f) < i->follows.seq;
+}
+
 static uint64_t work_out(const struct log *l, const struct log_inc *i)
 {
-	uint64_t limit = limit_of(l, i);
+	uint64_t limit = lost_ground(l, i) ? 0 : limit_of(l, i);
 	uint64_t brake = l->rules.braked ? l->rules.braked(l->rules.arg, i) : UINT64_MAX;
 
 	if (limit != UINT64_MAX)
@@ -145,8 +174,8 @@ static uint64_t work_out(const struct log *l, const struct log_inc *i)
 	return MIN(limit, brake);
 }
 
-/* A branch that was not known when the targets were set has none: false. */
-static bool target_of(const struct log *l, uint64_t inc, uint64_t *ret)
+/* A branch that was not known when the targets were set has none: NULL. */
+static const struct target *target_at(const struct log *l, uint64_t inc)
 {
 	uint32_t low = 0, high = l->targets_count;
 
@@ -158,8 +187,25 @@ static bool target_of(const struct log *l, uint64_t inc, uint64_t *ret)
 			high = mid;
 	}
 	bool found = low < l->targets_count && l->targets[low].inc == inc;
-	*ret = found ? l->targets[low].seq : UINT64_MAX;
-	return found;
+	return found ? &l->targets[low] : NULL;
+}
+
+static bool target_of(const struct log *l, uint64_t inc, uint64_t *ret)
+{
+	const struct target *t = target_at(l, inc);
+
+	*ret = t ? t->seq : UINT64_MAX;
+	return t;
+}
+
+/* Own records that a crash left behind stand in the journal before the incarnation that they travel
+ * in. */
+struct where log_follows(const struct log *l, uint64_t inc)
+{
+	const struct log_inc *i = log_inc_of(l, inc);
+	const struct target *t = i || !l->rebuilding ? NULL : target_at(l, inc);
+
+	return i ? i->follows : t ? t->follows : (struct where){0, 0};
 }
 
 uint64_t log_allowed(struct log *l, const struct log_inc *i)
@@ -167,14 +213,6 @@ uint64_t log_allowed(struct log *l, const struct log_inc *i)
 	uint64_t target;
 
 	return l->rebuilding && target_of(l, i->inc, &target) ? target : work_out(l, i);
-}
-
-/* What an incarnation follows may have been rejected since: then nobody will ever apply it. */
-static bool lost_ground(const struct log *l, const struct log_inc *i)
-{
-	const struct log_inc *f = log_inc_of(l, i->follows.inc);
-
-	return f && limit_of(l, f) < i->follows.seq && work_out(l, f) < i->follows.seq;
 }
 
 bool log_own_limited(struct log *l)
@@ -363,7 +401,8 @@ enum err log_rebuild(struct log *l)
 	if (!t)
 		return fail(ERR_NOMEM);
 	for (uint32_t k = 0; k < l->incs_count; k++)
-		t[k] = (struct target){l->incs[k].inc, work_out(l, &l->incs[k])};
+		t[k] = (struct target){l->incs[k].inc, work_out(l, &l->incs[k]),
+				       l->incs[k].follows};
 	uint32_t count = l->incs_count;
 	const struct vector *own_top = vector_ref(l->own_top);
 	log_accept_fini(l);

@@ -8,6 +8,7 @@
 
 struct target { /* while rebuilding: how much of an incarnation is accepted */
 	uint64_t inc, seq;
+	struct where follows;
 };
 struct log {
 	struct kv *kv;
@@ -94,6 +95,8 @@ enum err log_dots_again(struct log *l, struct dot dot, struct where in) MUST_USE
 bool log_dots_known(struct log *l, const struct bundle *b, const struct record *r);
 void log_dots_load(struct log *l);
 /* log_accept.c */
+/* What an incarnation follows, also while rebuilding, before it is met again; zeros: nothing. */
+struct where log_follows(const struct log *l, uint64_t inc);
 void log_accept_fini(struct log *l);
 /* Whether bundle seq of i, with that vector, is the next to apply and its causes are applied. */
 bool log_causes_applied(const struct log *l, const struct log_inc *i, uint64_t seq,

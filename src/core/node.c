@@ -437,28 +437,27 @@ enum err node_replay_piece(struct node *n, const struct hash *name, uint8_t kind
 
 /* ---- starting ---- */
 
-/* How much of an incarnation is in the tree, or will be once that is made again. */
-static uint64_t accepted_of(struct node *n, const struct log_inc *i)
-{
-	return MIN(i->applied, log_allowed(n->log, i));
-}
-
-/* What it follows all will have: what was rejected nobody ever applies. */
+/*
+ * After a crash it may follow what was rejected: then it is set aside like that, with the records
+ * that the crash left behind, and the next one begins when they have left.
+ */
 enum err node_begin_incarnation(struct node *n)
 {
 	struct step *s = &n->step;
-	struct where follows = {log_tip(n->log, log_current(n->log)), 0};
+	struct where follows = {log_tip(n->log, log_current(n->log)), UINT64_MAX};
 	const struct log_inc *i = log_find(n->log, follows.inc);
 	uint64_t nonce = rng_u64(&n->rng);
 	size_t mark;
 
 	/* One of which nothing is accepted is none to go on from. */
-	while (i && accepted_of(n, i) == 0) {
+	while (i && i->applied == 0) {
 		follows = i->follows;
 		i = log_find(n->log, follows.inc);
 	}
 	if (i)
-		follows = (struct where){i->inc, accepted_of(n, i)};
+		follows.seq = MIN(follows.seq, i->applied);
+	else
+		follows = (struct where){0, 0};
 	struct wr *w = step_entry(s, J_INC, &mark);
 	size_t start = w->len;
 	wr_u64(w, nonce);
@@ -476,6 +475,16 @@ bool node_may_write(struct node *n)
 	       roster_role(n->roster, &n->config.device.pub) >= ROLE_WRITER;
 }
 
+/* What a crash left unsealed, when the tree stands where it stood: a version says what it had seen.
+ */
+static enum err cut_left(struct node *n)
+{
+	if (!n->cuts_due || n->unsettled)
+		return ERR_OK;
+	n->cuts_due = false;
+	return content_start(n->content, &n->step);
+}
+
 /* Once there are keys: an incarnation, and what a crash left unsealed. */
 enum err node_begin(struct node *n)
 {
@@ -488,7 +497,8 @@ enum err node_begin(struct node *n)
 	if (!n->unconfirmed)
 		e = node_begin_incarnation(n);
 	node_accept_look(n);
-	return e ? e : content_start(n->content, &n->step);
+	n->cuts_due = true;
+	return e ? e : cut_left(n);
 }
 
 static enum err on_bundle_sealed(struct node *n, struct event *ev)
@@ -712,16 +722,17 @@ enum err node_step(struct node *n, struct event *ev, struct actions *a)
 		n->sealing = content_work_inode(n->content, ev->sealed.work);
 		n->sealing_shown = content_work_shown(n->content, ev->sealed.work);
 	}
+	enum err left = node_writes(ev) ? cut_left(n) : ERR_OK;
 	enum err e = dispatch(n, ev);
 	enum err e2 = finish(n, ev);
-	return e ? e : e2;
+	return left ? left : e ? e : e2;
 }
 
 uint64_t node_deadline(const struct node *n)
 {
 	uint64_t due = MIN(content_deadline(n->content), reads_deadline(n->reads));
 
-	if (n->waiting_due || (n->started && node_accept_due(n)))
+	if (n->waiting_due || (n->cuts_due && !n->unsettled) || (n->started && node_accept_due(n)))
 		return 0;
 	due = MIN(due, MIN(fetch_deadline(n->fetch), outbox_deadline(n->outbox)));
 	if (n->started && n->config.keep_ms)

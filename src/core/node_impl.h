@@ -39,6 +39,7 @@ struct node {
 	uint32_t forks_told; /* of those that the log knows */
 	bool unsettled; /* what is applied is not what is accepted */
 	bool own_limited; /* nothing more is accepted of the current incarnation */
+	bool cuts_due; /* what a crash left unsealed is still to be cut: when the tree is settled */
 	bool unconfirmed; /* it was taken up after a clean stop, and no member has told yet that it
 			     knows no more of it than we do: nothing new may be written in it */
 	uint64_t clock_op, clock_t; /* while the view is made again */

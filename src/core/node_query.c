@@ -240,12 +240,8 @@ static size_t room_sealed(const struct event *ev)
 	return room;
 }
 
-size_t node_room(const struct node *n, const struct event *ev)
+static size_t room_of(const struct node *n, const struct event *ev)
 {
-	if (ev->kind == EV_VECTOR && node_accept_outlived(n, ev->vector.take_applied))
-		return ROOM_STEP;
-	if (!node_writes(ev))
-		return 0;
 	switch ((int)ev->kind) {
 	case EV_BUNDLE:
 		return ROOM_WRITE + ev->bundle.take->raw_len + room_waiting(n);
@@ -274,4 +270,13 @@ size_t node_room(const struct node *n, const struct event *ev)
 	default:
 		return ROOM_STEP;
 	}
+}
+
+size_t node_room(const struct node *n, const struct event *ev)
+{
+	if (ev->kind == EV_VECTOR && node_accept_outlived(n, ev->vector.take_applied))
+		return ROOM_STEP;
+	if (!node_writes(ev))
+		return 0;
+	return room_of(n, ev) + (n->cuts_due ? 2 * ROOM_WRITE : 0);
 }

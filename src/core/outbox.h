@@ -43,6 +43,7 @@ void outbox_set_clock(struct outbox *o, uint64_t op, uint64_t t);
 void outbox_saw(struct outbox *o, uint64_t t); /* of a record from elsewhere */
 /* Something begins that will have seen what is applied now. */
 void outbox_begins(struct outbox *o);
+void outbox_begins_again(struct outbox *o); /* the same, in a replay */
 
 /* Open the group of this step (ended by outbox_end(), which writes the journal entry). */
 void outbox_begin(struct outbox *o, struct step *s);
