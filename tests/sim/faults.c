@@ -13,6 +13,7 @@
 #include "simnode.h"
 
 #define CRASH_STEPS 12 /* a crash comes within so many steps */
+#define ASIDE_MAX 256
 #define YEAR_MS (INT64_C(365) * 24 * 3600 * 1000)
 
 static void later(struct world *w, uint32_t k, uint64_t delay)
@@ -69,6 +70,61 @@ static void admit(struct world *w, struct simnode *by, enum item_kind kind)
 		  err_text(e));
 	if (e && e != ERR_REFUSED && e != ERR_NOENT && e != ERR_NOSPC)
 		world_fail(w, "node %u: an admin's act says %s", by->no, err_text(e));
+}
+
+/* ---- what the brake holds ---- */
+
+/* One of the devices of which it holds something; NULL: of none. */
+static struct simnode *held_of(struct simnode *n)
+{
+	static struct node_aside at[ASIDE_MAX];
+	struct world *w = n->w;
+	uint32_t count = node_aside(n->node, at, ASIDE_MAX), held = 0;
+
+	for (uint32_t k = 0; k < count; k++)
+		if (at[k].why == ASIDE_BRAKE)
+			at[held++] = at[k];
+	if (held == 0)
+		return NULL;
+	const struct node_aside *one = &at[world_below(w, held)];
+	for (uint32_t k = 0; k < w->count; k++)
+		if (memcmp(&w->nodes[k].config.device.pub, &one->device, sizeof(one->device)) == 0)
+			return &w->nodes[k];
+	world_fail(w, "node %u: holds what a stranger made", n->no);
+	return NULL;
+}
+
+bool faults_held(struct simnode *n)
+{
+	return n->node && held_of(n);
+}
+
+static void decide(struct simnode *by, enum member_kind what)
+{
+	struct world *w = by->w;
+	struct event ev = {.kind = EV_ADMIT};
+
+	if (!by->node || by->dying || by->liar)
+		return;
+	struct simnode *of = held_of(by);
+	if (!of)
+		return;
+	ev.member.what = what;
+	ev.member.subject = of->config.device.pub;
+	enum err e = simnode_step(by, &ev);
+	of->rejected |= e == ERR_OK && what == MEMBER_REJECT;
+	world_say(w, "node %u %s what node %u did: %s", by->no,
+		  what == MEMBER_REJECT ? "rejects" : "accepts", of->no, err_text(e));
+	if (e && e != ERR_REFUSED && e != ERR_NOSPC)
+		world_fail(w, "node %u: a decision says %s", by->no, err_text(e));
+}
+
+void faults_decide(struct world *w)
+{
+	w->dice.s = dice_mix(w->p->seed ^ dice_mix(w->now));
+	for (uint32_t k = 0; k < w->count && !w->failed; k++)
+		if (world_counts(w, k))
+			decide(&w->nodes[k], world_chance(w, 3) ? MEMBER_REJECT : MEMBER_ACCEPT);
 }
 
 /* ---- devices ---- */
@@ -138,6 +194,10 @@ void faults_item(struct world *w, uint32_t k)
 	case ITEM_EXPEL:
 	case ITEM_RETIRE:
 		admit(w, n, i->kind);
+		break;
+	case ITEM_ACCEPT:
+	case ITEM_REJECT:
+		decide(n, i->kind == ITEM_ACCEPT ? MEMBER_ACCEPT : MEMBER_REJECT);
 		break;
 	case ITEM_CUT:
 		cut(w, k);

@@ -402,6 +402,14 @@ void oracle_bundle(struct simnode *n, struct bytes raw)
 		add_bundle(n, b, false);
 }
 
+bool oracle_honest(const struct world *w, uint64_t inc)
+{
+	for (uint32_t k = 0; k < w->oracle->bundles_count; k++)
+		if (w->oracle->bundles[k].b->head.inc == inc)
+			return !w->nodes[w->oracle->bundles[k].node].liar;
+	return false;
+}
+
 uint32_t oracle_bundles(const struct world *w)
 {
 	uint32_t count = 0;

@@ -28,6 +28,7 @@ void oracle_closed(struct simnode *n, struct inode_id inode, struct bytes conten
 /* It takes away the last name, or writes on: what is not sealed yet need never be. */
 void oracle_removed(struct simnode *n);
 void oracle_bundle(struct simnode *n, struct bytes raw); /* an own one, before the node knows */
+bool oracle_honest(const struct world *w, uint64_t inc); /* made by an honest device */
 uint32_t oracle_bundles(const struct world *w); /* that honest devices have made */
 /* A bundle that a liar made up.  Any record of others that it holds, for it to refer to, or also of
  * those that it does not (forks): these have views differ, which is known.  False: none. */

@@ -19,7 +19,7 @@ static const char *const kinds[ITEM_KINDS] = {
 	[ITEM_CRASH] = "crash",     [ITEM_STOP] = "stop",     [ITEM_COMMIT] = "commit",
 	[ITEM_CLOCK] = "clock",     [ITEM_FULL] = "full",     [ITEM_IMAGE] = "image",
 	[ITEM_RESTORE] = "restore", [ITEM_ROT] = "rot",       [ITEM_LIE] = "lie",
-	[ITEM_AUDIT] = "audit"};
+	[ITEM_AUDIT] = "audit",     [ITEM_ACCEPT] = "accept", [ITEM_REJECT] = "reject"};
 
 const char *plan_kind_text(enum item_kind k)
 {
@@ -66,6 +66,14 @@ bool plan_lies(const struct plan *p)
 {
 	for (uint32_t k = 0; k < p->count; k++)
 		if (p->nodes[k].lies)
+			return true;
+	return false;
+}
+
+bool plan_brakes(const struct plan *p)
+{
+	for (uint32_t k = 0; k < p->count; k++)
+		if (p->nodes[k].brake)
 			return true;
 	return false;
 }
@@ -233,7 +241,8 @@ static uint32_t any_liar(struct draw *d)
 static void draw_fault(struct draw *d, uint64_t at, bool early)
 {
 	uint64_t second = d->o->small ? SIM_SECOND / 2 : SIM_SECOND;
-	enum item_kind kind = ITEM_ROLE + (enum item_kind)dice_below(&d->d, ITEM_KINDS - ITEM_ROLE);
+	enum item_kind kind =
+		ITEM_ROLE + (enum item_kind)dice_below(&d->d, ITEM_AUDIT + 1 - ITEM_ROLE);
 	if (d->on[ITEM_LIE] && chance(d, 3))
 		kind = ITEM_LIE;
 	struct item i = {.at = at,
@@ -256,6 +265,76 @@ static void draw_fault(struct draw *d, uint64_t at, bool early)
 	*add(d->p) = i;
 	if (kind == ITEM_CUT && d->flap)
 		draw_cuts(d, &i);
+}
+
+struct series { /* of one node */
+	uint32_t node;
+	uint64_t at, pause;
+};
+
+/* One of so many kinds, soon after the last one. */
+static void draw_next(struct draw *d, struct series *s, const enum item_kind *kinds_of,
+		      uint32_t kinds_count)
+{
+	*add(d->p) = (struct item){.at = s->at += about(d, s->pause),
+				   .kind = kinds_of[dice_below(&d->d, kinds_count)],
+				   .node = s->node,
+				   .arg = dice_u64(&d->d)};
+}
+
+/* It goes on with what it has made since then while nobody hears of it, and dies. */
+static void draw_left_behind(struct draw *d, struct series *s)
+{
+	static const enum item_kind makes[] = {ITEM_MAKE, ITEM_MKDIR},
+				    goes_on[] = {ITEM_RENAME, ITEM_RENAME, ITEM_WRITE, ITEM_CHMOD,
+						 ITEM_LINK,   ITEM_MAKE,   ITEM_GO_ON},
+				    breaks[] = {ITEM_BREAK}, dies[] = {ITEM_KILL, ITEM_POWER};
+
+	for (uint32_t k = 1 + (uint32_t)dice_below(&d->d, 3); k > 0; k--)
+		draw_next(d, s, makes, ARRAY_LEN(makes));
+	s->pause = SIM_SECOND / 4;
+	draw_next(d, s, breaks, ARRAY_LEN(breaks));
+	s->pause = SIM_SECOND / 200;
+	for (uint32_t k = 1 + (uint32_t)dice_below(&d->d, 4); k > 0; k--)
+		draw_next(d, s, goes_on, ARRAY_LEN(goes_on));
+	draw_next(d, s, dies, ARRAY_LEN(dies));
+	d->p->items[d->p->items_count - 1].len = about(d, SIM_SECOND);
+}
+
+/* Somebody removes and rewrites a good deal. */
+static void draw_burst(struct draw *d)
+{
+	static const enum item_kind destroys[] = {ITEM_REMOVE, ITEM_REMOVE, ITEM_WRITE};
+	struct series s = {.node = (uint32_t)dice_below(&d->d, d->p->count),
+			   .at = dice_below(&d->d, d->end + 1),
+			   .pause = d->user_usec / 4};
+
+	for (uint32_t k = 3 + (uint32_t)dice_below(&d->d, 6); k > 0; k--)
+		draw_next(d, &s, destroys, ARRAY_LEN(destroys));
+	if (chance(d, 2))
+		draw_left_behind(d, &s);
+}
+
+/*
+ * Some devices hold what others remove or rewrite at once, and members decide about it.  Readers
+ * cannot, and one of them may be the only one to hold something: so they have no brake.
+ */
+static void draw_brakes(struct draw *d)
+{
+	struct plan *p = d->p;
+
+	if (!chance(d, 6) || d->on[ITEM_ROLE])
+		return;
+	for (uint32_t k = 0; k < p->count; k++)
+		if (p->nodes[k].role >= ROLE_WRITER && !p->nodes[k].lies && !chance(d, 3))
+			p->nodes[k].brake = 1 + (uint32_t)dice_below(&d->d, 3);
+	for (uint32_t k = (uint32_t)dice_below(&d->d, 4); k < 5; k++)
+		draw_burst(d);
+	for (uint32_t k = (uint32_t)dice_below(&d->d, 8); k > 0; k--)
+		*add(p) = (struct item){.at = dice_below(&d->d, d->end + 1),
+					.kind = chance(d, 3) ? ITEM_REJECT : ITEM_ACCEPT,
+					.node = (uint32_t)dice_below(&d->d, p->count),
+					.arg = dice_u64(&d->d)};
 }
 
 static int by_time(const void *a, const void *b)
@@ -289,6 +368,7 @@ void plan_draw(struct plan *p, const struct options *o)
 	uint64_t early = chance(&d, 4) ? 20 * SIM_SECOND : 0;
 	for (uint64_t at = 0; at < early; at += about(&d, d.pause_usec) / 4)
 		draw_fault(&d, at, true);
+	draw_brakes(&d);
 	qsort(p->items, p->items_count, sizeof(*p->items), by_time);
 }
 
@@ -298,8 +378,9 @@ void plan_write(const struct plan *p, FILE *to)
 {
 	fprintf(to, "seed %" PRIu64 "\n", p->seed);
 	for (uint32_t k = 0; k < p->count; k++)
-		fprintf(to, "node %s %" PRId64 " %" PRId32 " %x\n", role_text(p->nodes[k].role),
-			p->nodes[k].skew_ms, p->nodes[k].drift_ppm, p->nodes[k].lies);
+		fprintf(to, "node %s %" PRId64 " %" PRId32 " %x %u\n", role_text(p->nodes[k].role),
+			p->nodes[k].skew_ms, p->nodes[k].drift_ppm, p->nodes[k].lies,
+			p->nodes[k].brake);
 	fprintf(to, "delay %" PRIu64 "\nbandwidth %" PRIu64 "\nloss %u\nbig %u\n", p->delay_usec,
 		p->bandwidth, p->loss, p->big);
 	fprintf(to, "%s%s%s%s", p->tiny ? "tiny\n" : "", p->real ? "real\n" : "",
@@ -333,8 +414,9 @@ static bool read_node(struct plan *p, const char *text)
 	struct plan_node *n = &p->nodes[p->count];
 	char role[16];
 
-	if (p->count == SIM_NODES_MAX || sscanf(text, "%15s %" SCNd64 " %" SCNd32 " %x", role,
-						&n->skew_ms, &n->drift_ppm, &n->lies) < 3)
+	if (p->count == SIM_NODES_MAX ||
+	    sscanf(text, "%15s %" SCNd64 " %" SCNd32 " %x %u", role, &n->skew_ms, &n->drift_ppm,
+		   &n->lies, &n->brake) < 3)
 		return false;
 	p->count++;
 	return role_parse(role, &n->role);

@@ -62,6 +62,9 @@ enum item_kind {
 	ITEM_ROT, /* a bit of its disk falls over */
 	ITEM_LIE, /* a liar says what no honest device would */
 	ITEM_AUDIT, /* nothing: it is judged in full */
+	/* a member decides about what its brake holds */
+	ITEM_ACCEPT,
+	ITEM_REJECT,
 	ITEM_KINDS
 };
 struct item {
@@ -77,6 +80,7 @@ struct plan_node {
 	int64_t skew_ms; /* of its wall clock at the beginning */
 	int32_t drift_ppm;
 	unsigned lies; /* enum lie, of liar.h; 0: an honest one */
+	uint32_t brake; /* files that others may remove or rewrite at once; 0: any number */
 };
 struct plan {
 	uint64_t seed; /* of all that is not in the items */
@@ -100,6 +104,7 @@ void plan_copy(struct plan *to, const struct plan *from); /* to: zeroed or finis
 const char *plan_kind_text(enum item_kind k);
 bool plan_has(const struct plan *p, enum item_kind from, enum item_kind to);
 bool plan_lies(const struct plan *p); /* some devices are liars */
+bool plan_brakes(const struct plan *p); /* some devices have a brake */
 /* The script of a plan, a line each; '#' begins a comment. */
 void plan_write(const struct plan *p, FILE *to);
 bool plan_read(struct plan *ret, FILE *from, unsigned *line); /* false: line is the bad one */

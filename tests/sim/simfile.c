@@ -355,8 +355,10 @@ static void truncate_once(struct simnode *n, uint64_t file)
 		assert(to);
 		memset(to, 0, more);
 	}
-	if (!s->known && ev.truncate.size == 0)
+	if (!s->known && ev.truncate.size == 0) {
 		s->known = true;
+		s->bytes.len = 0; /* what it held when its content was last known */
+	}
 }
 
 /* A file that was written reads back as written. */

@@ -116,6 +116,25 @@ static void seal_bundle(struct simnode *n, const struct action *a)
 	t->len = len;
 }
 
+/* Among honest devices nobody writes about what others do not know, or know no more. */
+static void reports(struct simnode *n, const char *text)
+{
+	unsigned long long inc;
+
+	world_say(n->w, "node %u reports: %s", n->no, text);
+	if (n->liar)
+		return;
+	bool skipped = strstr(text, "refer to what does not exist") != NULL;
+	if (skipped && sscanf(text, "%*u records of bundle %llx", &inc) != 1)
+		world_fail(n->w, "node %u: does not say of which bundle it skips records", n->no);
+	else if (skipped && !plan_lies(n->w->p) && oracle_honest(n->w, inc))
+		world_fail(n->w, "node %u: skips records of an honest device", n->no);
+	/* Only who was put back to an old image writes below what it acknowledged. */
+	if (strstr(text, "had not seen all that is forgotten") && !plan_lies(n->w->p) &&
+	    !plan_has(n->w->p, ITEM_RESTORE, ITEM_RESTORE))
+		world_fail(n->w, "node %u: forgot too early", n->no);
+}
+
 static void carry(struct simnode *n, struct action *a)
 {
 	struct timer *t;
@@ -155,16 +174,7 @@ static void carry(struct simnode *n, struct action *a)
 		world_fail(n->w, "node %u: was refused: %s", n->no, a->refused.text);
 		break;
 	case ACT_REPORT:
-		world_say(n->w, "node %u reports: %s", n->no, a->report.text);
-		if (plan_lies(n->w->p))
-			break;
-		if (strstr(a->report.text, "refer to what does not exist"))
-			world_fail(n->w, "node %u: forgot what was still to be written about",
-				   n->no);
-		/* Only who was put back to an old image writes below what it acknowledged. */
-		if (strstr(a->report.text, "had not seen all that is forgotten") &&
-		    !plan_has(n->w->p, ITEM_RESTORE, ITEM_RESTORE))
-			world_fail(n->w, "node %u: forgot too early", n->no);
+		reports(n, a->report.text);
 		break;
 	case ACT_NOTIFY:
 		oracle_changed(n, &a->notify);
@@ -282,6 +292,8 @@ static void event_drop(struct event *ev)
 		bundle_free(ev->bundle.take);
 	else if (ev->kind == EV_BUNDLE_SEALED)
 		free(ev->bundle_sealed.take_raw);
+	else if (ev->kind == EV_VECTOR)
+		vector_unref(ev->vector.take_applied);
 }
 
 static void after(struct simnode *n)
@@ -342,7 +354,9 @@ void simnode_sync(struct simnode *n)
 
 bool simnode_may_lack(const struct simnode *n)
 {
-	return n->role < ROLE_WRITER || plan_has(n->w->p, ITEM_ROLE, ITEM_RETIRE);
+	bool closes = n->rejected && !n->w->healed; /* what it had under way goes out first */
+
+	return n->role < ROLE_WRITER || closes || plan_has(n->w->p, ITEM_ROLE, ITEM_RETIRE);
 }
 
 /* ---- life ---- */

@@ -21,7 +21,8 @@ void simnode_space(struct simnode *n); /* its disk has room again */
 void simnode_free(struct simnode *n);
 void simnode_commit(struct simnode *n); /* the index commits its rows */
 enum err simnode_step(struct simnode *n, struct event *ev);
-/* Whether ERR_ROFS is an answer that may be: it is, or may have become, a reader. */
+/* Whether ERR_ROFS is an answer that may be: it is, or may have become, a reader, or what it does
+ * has just been rejected. */
 bool simnode_may_lack(const struct simnode *n);
 void simnode_timer(struct simnode *n, struct timer *t);
 

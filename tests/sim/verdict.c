@@ -12,6 +12,8 @@
 #include "tree.h"
 #include <stdlib.h>
 
+#define ASIDE_MAX 256
+
 /* All that was ever said of an inode, for whoever looks for the bug. */
 static void say_records(struct world *w, struct inode_id id)
 {
@@ -377,6 +379,32 @@ static void check_dots(struct world *w, const struct seen *b)
 	}
 }
 
+/* What was rejected is set aside, with all that its device made after it. */
+static bool set_aside(struct world *w, const struct seen *b)
+{
+	static struct node_aside at[ASIDE_MAX];
+	uint32_t count = node_aside(w->nodes[0].node, at, ASIDE_MAX);
+
+	for (uint32_t k = 0; k < count && w->nodes[b->node].rejected; k++)
+		if (at[k].inc == b->b->head.inc)
+			return at[k].why != ASIDE_BRAKE;
+	return false;
+}
+
+static void check_held(struct world *w)
+{
+	static struct node_aside at[ASIDE_MAX];
+
+	for (uint32_t k = 0; k < w->count; k++) {
+		uint32_t count =
+			world_counts(w, k) ? node_aside(w->nodes[k].node, at, ASIDE_MAX) : 0;
+		for (uint32_t j = 0; j < count; j++)
+			if (at[j].why == ASIDE_BRAKE)
+				world_fail(w, "node %u: its brake still holds %llu bundles", k,
+					   (unsigned long long)at[j].bundles);
+	}
+}
+
 /* What left its author has come to all. */
 static void check_bundles(struct world *w)
 {
@@ -387,7 +415,8 @@ static void check_bundles(struct world *w)
 			continue;
 		else if (held(&w->nodes[0], o->bundles[k].b))
 			check_dots(w, &o->bundles[k]);
-		else if (!o->bundles[k].may_be_lost && !w->nodes[o->bundles[k].node].limited)
+		else if (!o->bundles[k].may_be_lost && !w->nodes[o->bundles[k].node].limited &&
+			 !set_aside(w, &o->bundles[k]))
 			world_fail(w, "bundle %llu of node %u is lost",
 				   (unsigned long long)o->bundles[k].b->head.seq,
 				   o->bundles[k].node);
@@ -409,13 +438,15 @@ void oracle_audit(struct simnode *n)
 	tree_fini(&t);
 }
 
+/* What was rejected has been told to the others all the same. */
 static bool published(struct world *w, const struct closed *c)
 {
 	struct oracle *o = w->oracle;
 
 	for (uint32_t k = 0; k < o->bundles_count; k++) {
 		const struct bundle *b = o->bundles[k].b;
-		for (uint32_t j = 0; held(&w->nodes[0], b) && j < b->count; j++) {
+		bool counts = held(&w->nodes[0], b) || w->nodes[c->node].rejected;
+		for (uint32_t j = 0; counts && j < b->count; j++) {
 			const struct record *r = &b->records[j];
 			struct hash sum;
 			if (r->kind == REC_CONTENT && !r->content.dropped &&
@@ -452,6 +483,7 @@ void oracle_end(struct world *w)
 		return;
 	}
 	check_bundles(w);
+	check_held(w);
 	if (node_idle(w->nodes[0].node)) /* else it is alone, and keeps what it did to itself */
 		check_versions(&w->nodes[0], &t);
 	for (uint32_t k = 0; k < o->closed_count && !w->failed; k++)

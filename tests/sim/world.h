@@ -75,6 +75,7 @@ struct simnode {
 	bool stopping, joining; /* joining: it asks to be let in when it meets node 0 */
 	bool admitted; /* it has been a member */
 	bool limited; /* an admin changed its role, or sent it away, at some time */
+	bool rejected; /* some of what it did was, by a member */
 	uint8_t secret[32];
 	enum role role; /* at first */
 	int64_t skew_ms;
