@@ -31,6 +31,12 @@ enum err mount_attach(const char *dir, const char *folder, const struct mount_op
 /* Unmount dir (lazily if lazy), by fusermount3 or umount2(); also a mount whose daemon is dead.
  * ERR_BUSY: in use; ERR_INVAL: nothing of that kind is mounted there. */
 enum err mount_detach(const char *dir, bool lazy, char *text, size_t text_len) MUST_USE;
+/*
+ * End the connection of a mount of ours whose daemon was killed and cannot end (abandon.c): whoever
+ * waits for it gets an error.  ERR_NOENT: none is mounted on dir; ERR_PERM and what to do: the
+ * control files cannot be reached.
+ */
+enum err mount_abandon(const char *dir, char *text, size_t text_len) MUST_USE;
 /* The two checks of mount_attach() alone: what any mount needs; what dir must be. */
 enum err mount_check_system(const struct mount_options *o, char *text, size_t text_len) MUST_USE;
 enum err mount_check_dir(const char *dir, char *text, size_t text_len) MUST_USE;

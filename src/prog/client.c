@@ -7,6 +7,7 @@
  */
 #include "prog/client.h"
 #include "base/bytes.h"
+#include "prog/letgo.h"
 #include "sys/clock.h"
 #include "sys/fdio.h"
 #include <fcntl.h>
@@ -191,8 +192,19 @@ void client_poke(const char *name, const char *dir)
 		(void)waitpid(child, NULL, 0);
 }
 
+enum exits client_let_go(const struct paths *p)
+{
+	char text[1024];
+
+	return letgo(p, text, sizeof(text)) ? client_fail(EXIT_FAILED, "%s", text) : EXIT_DONE;
+}
+
 enum exits client_connect(const struct paths *p, bool start, struct ctl *ret)
 {
+	enum exits stuck = client_let_go(p);
+
+	if (stuck)
+		return stuck;
 	enum err e = ctl_connect(p->socket, ret);
 
 	if (e == ERR_CLOSED && start) {

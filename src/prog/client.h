@@ -15,6 +15,8 @@ enum exits client_fail(enum exits code, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 /* Paths of this device; says what is wrong. */
 enum exits client_paths(struct paths *ret);
+/* If a killed daemon cannot end: free it, or say why not and what to do. */
+enum exits client_let_go(const struct paths *p);
 /* Connect; start: the daemon first if it does not run.  EXIT_NO_DAEMON and what to do. */
 enum exits client_connect(const struct paths *p, bool start, struct ctl *ret);
 /* Ask and give the answer's parameters; what went wrong is said.  fd: passed along, or -1. */

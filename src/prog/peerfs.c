@@ -183,9 +183,14 @@ static enum exits run_mount(const struct command *cmd, char **args, int count)
 static enum exits run_umount(const struct command *cmd, char **args, int count)
 {
 	char dir[PATHS_MAX], text[512];
+	struct paths p;
 	enum exits x = client_absolute(args[0], dir);
 
 	(void)cmd, (void)count;
+	if (!x)
+		x = client_paths(&p);
+	if (!x)
+		x = client_let_go(&p);
 	if (x)
 		return x;
 	enum err e = mount_detach(dir, given.lazy, text, sizeof(text));

@@ -3,11 +3,13 @@
  * peerfsd.c - the daemon: options, one instance, start, stop
  *
  * Serves all folders of one device until SIGTERM, SIGINT or a request to stop.  It never execs,
- * never forks and never touches a path below a mount: "peerfs" mounts and hands descriptors over.
- * The main thread runs the loop; a stop has a thread of its own, as it waits for others.
+ * never forks (but to free itself of a dead one: letgo.c) and never touches a path below a mount:
+ * "peerfs" mounts and hands descriptors over. The main thread runs the loop; a stop has a thread of
+ * its own, as it waits for others.
  */
 #include "prog/device.h"
 #include "prog/folders.h"
+#include "prog/letgo.h"
 #include "prog/serve.h"
 #include "sys/ctl.h"
 #include "sys/fdio.h"
@@ -144,14 +146,19 @@ static void confine(void)
 static enum exits take_lock(struct serving *s)
 {
 	struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	char path[PATHS_MAX + 16];
+	char path[PATHS_MAX + 16], text[700];
 
 	(void)snprintf(path, sizeof(path), "%s/daemon.lock", s->d.paths.data);
 	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (s->lock_fd < 0)
 		return give_up(s, EXIT_FAILED, "cannot open %s: %s", path, strerror(errno));
-	if (fcntl(s->lock_fd, F_OFD_SETLK, &all) == 0)
+	enum err e = letgo(&s->d.paths, text, sizeof(text));
+	if (e)
+		return give_up(s, EXIT_FAILED, "%s", text);
+	if (fcntl(s->lock_fd, F_OFD_SETLK, &all) == 0) {
+		letgo_sign(s->lock_fd);
 		return EXIT_DONE;
+	}
 	return give_up(s, EXIT_FAILED,
 		       "another daemon of this device is running (it holds %s): "
 		       "peerfs status shows it, peerfs daemon stop ends it",

@@ -12,9 +12,6 @@ import subprocess
 import sys
 import time
 
-sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "mount"))
-import letgo  # noqa: E402 pylint: disable=wrong-import-position
-
 PEERFS = os.path.abspath(os.environ.get("PEERFS", "peerfs"))
 NETWORK = "10.77.0."
 PORT = 27182
@@ -205,14 +202,9 @@ class Node:
         """As a crash: the mount is left behind, dead."""
         if not alive(self.pid):
             raise AssertionError(f"{self.name}'s daemon had ended by itself")
-        handle = os.pidfd_open(self.pid)
-        try:
-            self.net.deaths.append((time.monotonic(), self.k))
-            os.kill(self.pid, signal.SIGKILL)
-            if not letgo.wait_dead(handle, self.dir, 30):  # all of its threads are gone
-                raise AssertionError(f"{self.name}'s daemon does not die")
-        finally:
-            os.close(handle)
+        self.net.deaths.append((time.monotonic(), self.k))
+        os.kill(self.pid, signal.SIGKILL)
+        eventually(lambda: not alive(self.pid), 30, f"the end of {self.name}'s daemon")
         self.gone()
 
     def stop(self):

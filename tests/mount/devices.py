@@ -17,9 +17,6 @@ import tempfile
 import time
 import traceback
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import letgo  # noqa: E402 pylint: disable=wrong-import-position
-
 SKIP = 77
 PEERFS = os.path.abspath(os.environ.get("PEERFS", "peerfs"))
 
@@ -170,13 +167,13 @@ class Device:
         pid = self.pid()
         handle = os.pidfd_open(pid)
         signal.pidfd_send_signal(handle, signal.SIGKILL)
-        ready = letgo.wait_dead(handle, self.dir, 20)  # all of its threads are gone
         os.close(handle)
-        assert ready and self.ended(pid)
+        eventually(lambda: self.ended(pid), what="the daemon's end")
 
     @staticmethod
     def ended(pid):
-        """Gone, or waiting to be collected by a parent that takes its time."""
+        """Gone, or waiting to be collected by a parent that takes its time; or, killed, for the
+        kernel: then its first thread is gone (peerfsd(8))."""
         try:
             with open(f"/proc/{pid}/stat", encoding="ascii") as f:
                 return f.read().rsplit(")", 1)[1].split()[0] == "Z"

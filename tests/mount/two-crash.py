@@ -74,12 +74,12 @@ def crashes(make):
         victim.kill()
         for w in writers:
             w.over = True
+        victim.start()  # which frees whoever still waits for the dead one
         for w in writers:
             w.join(30)
             assert not w.is_alive(), "a writer hangs on a dead mount"
             known[(w.device.name, w.number)] = {k: v for k, v in w.kept.items()
                                                 if k not in w.unsure}
-        victim.start()
         for w in writers:
             w.check(w.device)
         if r % 3 == 2:
@@ -113,9 +113,9 @@ def crash_of_the_reader(make):
         reader.start()
         time.sleep(random.uniform(0.01, 0.15))  # the moment of the crash
         b.kill()
+        b.start()
         reader.join(30)
         assert not reader.is_alive()
-        b.start()
     eventually(lambda: b.connected() == 1, 60, "a connection")
     assert read(b.path("big")) == data
     assert b.about("big")["state"] == "local"
