@@ -273,11 +273,11 @@ def same(got, want):
 
 class Trial:
     def __init__(self, replay, watch):
-        self.replay, self.watch = replay, watch
+        self.replay, self.watch, self.env = replay, watch, None
         self.batch, self.passed, self.failed = [], 0, 0
 
     def run_text(self, text):
-        p = subprocess.run([self.replay], input=text.encode(), stdout=subprocess.PIPE, check=True)
+        p = subprocess.run([self.replay], input=text.encode(), stdout=subprocess.PIPE, check=True, env=self.env)
         return p.stdout.decode()
 
     def run(self, scripts):
