@@ -83,6 +83,36 @@ static void test_what_all_have_heard_of_goes(void **state)
 	}
 }
 
+/* A second name that went was the last change of its file: that it was there is forgotten, when it
+ * went is not. */
+static void test_the_time_of_change_stays(void **state)
+{
+	struct pair p;
+	struct event link = {.kind = EV_LINK};
+	struct node_stat before, after;
+
+	(void)state;
+	begin(&p, ROLE_WRITER);
+	struct inode_id i = pair_put(&p.a, "f", bytes_text("one"));
+	link.link.inode = i;
+	link.link.dir = INODE_ROOT;
+	link.link.name = bytes_text("g");
+	assert_int_equal(pair_step(&p.a, &link), ERR_OK);
+	pair_run(&p);
+	pair_wait(&p, 100 * SECOND);
+	pair_run(&p);
+	assert_int_equal(pair_unlink_name(&p.a, "g"), ERR_OK);
+	pair_run(&p);
+	assert_int_equal(node_stat(p.b.node, i, 0, &before), ERR_OK);
+	assert_int_equal(remembered(&p.b), 1);
+	go_on(&p);
+	assert_int_equal(remembered(&p.b), 0);
+	assert_int_equal(node_stat(p.b.node, i, 0, &after), ERR_OK);
+	assert_int_equal(after.ctime_ns, before.ctime_ns);
+	pair_same(&p);
+	pair_fini(&p);
+}
+
 /* A member that is away holds everything back, and nothing wakes until it is there. */
 static void test_one_that_is_away_holds_back(void **state)
 {
@@ -310,6 +340,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_all_have_heard_of_goes),
+		cmocka_unit_test(test_the_time_of_change_stays),
 		cmocka_unit_test(test_one_that_is_away_holds_back),
 		cmocka_unit_test(test_a_record_held_back_bounds_what_is_acknowledged),
 		cmocka_unit_test(test_an_open_file_stays),
