@@ -329,7 +329,7 @@ static enum err inc_placed(struct log *l, const struct log_inc *shown, const str
 static enum err own_dots(struct log *l, const struct log_own *o, const struct log_placed *p)
 {
 	const struct log_dots said = {o->ops, o->count, p->in};
-	enum err e = log_dots_note(l, TABLE_OWN, &said);
+	enum err e = log_dots_own(l, &said);
 
 	if (e || p->in.inc == o->head->inc)
 		return e ? e : note_dots(l, &said);
@@ -367,7 +367,7 @@ static enum err own_placed(struct log *l, const struct log_own *o, const struct 
 		e = own_dots(l, o, p);
 		return e ? e : inc_applied(l, log_inc_of(l, p->in.inc));
 	}
-	e = log_dots_note(l, TABLE_OWN, &(struct log_dots){o->ops, o->count, p->in});
+	e = log_dots_own(l, &(struct log_dots){o->ops, o->count, p->in});
 	if (e)
 		return e;
 	l->stray |= !l->rebuilding;

@@ -109,6 +109,29 @@ enum err log_dots_again(struct log *l, struct dot dot, struct where in)
 	return kv_put(l->kv, step_key_view(&k), (struct bytes){(const uint8_t *)"", 0});
 }
 
+/*
+ * Where own records travel.  One that came in a bundle of another life while this one was being
+ * sealed stays where it was applied from, as in a replay, in which that bundle comes first.
+ */
+enum err log_dots_own(struct log *l, const struct log_dots *d)
+{
+	struct where first;
+	bool twice = false;
+	enum err e = ERR_OK;
+
+	for (uint32_t k = 0; k < d->count && !twice; k++)
+		twice = log_dots_suspect(l, d->at[k], d->in.inc) &&
+			log_dots_find(l, d->at[k], &first);
+	if (!twice)
+		return log_dots_note(l, TABLE_OWN, d);
+	for (uint32_t k = 0; k < d->count && !e; k++)
+		if (log_dots_suspect(l, d->at[k], d->in.inc) && log_dots_find(l, d->at[k], &first))
+			e = log_dots_again(l, d->at[k], d->in);
+		else
+			e = log_dots_note(l, TABLE_OWN, &(struct log_dots){&d->at[k], 1, d->in});
+	return e;
+}
+
 /* Further bundles that the record travelled in: the k-th, from 0. */
 bool log_also(void *arg, struct dot dot, uint32_t k, struct where *ret)
 {

@@ -89,6 +89,8 @@ struct log_dots { /* of one bundle's records, in its order */
 bool log_dots_find(struct log *l, struct dot dot, struct where *ret);
 bool log_dots_suspect(const struct log *l, struct dot dot, uint64_t inc);
 enum err log_dots_note(struct log *l, enum table t, const struct log_dots *d) MUST_USE;
+/* Own records are in a bundle of this device now. */
+enum err log_dots_own(struct log *l, const struct log_dots *d) MUST_USE;
 enum err log_dots_again(struct log *l, struct dot dot, struct where in) MUST_USE;
 /* Whether the author of a bundle with that vector can have known of all that the record refers to.
  */

@@ -569,38 +569,55 @@ enum err outbox_publish(struct outbox *o, struct step *s, const struct outbox_po
 	return e;
 }
 
-/* Drop the items of an own bundle and their rows. */
-static enum err drop(struct outbox *o, const struct dot *ops, uint32_t count)
+/* Drop the items of an own bundle, in its order, and their rows; *lacking: those that were not
+ * there.
+ */
+static enum err drop(struct outbox *o, const struct dot *ops, uint32_t count, uint32_t *lacking)
 {
-	uint32_t kept = 0, gone = 0;
+	uint32_t kept = 0, next = 0, gone = 0;
 	enum err e = ERR_OK;
 
 	for (uint32_t k = 0; k < o->count; k++) {
 		struct item *i = &o->items[k];
-		bool match = gone < count && dot_compare(i->dot, ops[gone]) == 0;
-		if (match) {
-			struct step_key key;
-			item_key(&key, i);
-			if (!e)
-				e = kv_del(o->kv, step_key_view(&key));
-			item_fini(i);
-			gone++;
-		} else {
+		uint32_t at = next;
+		while (at < count && dot_compare(i->dot, ops[at]) != 0)
+			at++;
+		if (at == count) {
 			o->items[kept++] = *i;
+			continue;
 		}
+		struct step_key key;
+		item_key(&key, i);
+		if (!e)
+			e = kv_del(o->kv, step_key_view(&key));
+		item_fini(i);
+		next = at + 1;
+		gone++;
 	}
 	o->count = kept;
-	return !e && gone != count ? fail(ERR_DAMAGED) : e;
+	*lacking = count - gone;
+	return e;
 }
 
+/* One that is being sealed stays until it is. */
 bool outbox_travelled(struct outbox *o, struct dot dot)
 {
-	for (uint32_t k = 0; k < o->count; k++) {
-		if (dot_compare(o->items[k].dot, dot) != 0 || o->items[k].taken)
-			continue;
-		return drop(o, &dot, 1) == ERR_OK;
-	}
+	uint32_t lacking;
+
+	for (uint32_t k = 0; k < o->count; k++)
+		if (dot_compare(o->items[k].dot, dot) == 0)
+			return o->items[k].taken || drop(o, &dot, 1, &lacking) == ERR_OK;
 	return false;
+}
+
+/* How many were in a bundle of another life already: in a replay that took them from the outbox. */
+static uint32_t travelled(const struct outbox *o, const struct dot *ops, uint32_t count)
+{
+	uint32_t n = 0;
+
+	for (uint32_t k = 0; k < count; k++)
+		n += log_applied_dot(o->log, ops[k]);
+	return n;
 }
 
 /* The highest clock of what goes into a bundle. */
@@ -624,6 +641,7 @@ enum err outbox_replay_own(struct outbox *o, struct bytes body, uint64_t body_at
 	struct vector *vec;
 	struct bundle_head h = {0};
 	struct dot *ops = NULL;
+	uint32_t lacking = 0, others = 0;
 	enum err e = vector_decode(&r, &vec);
 
 	if (e)
@@ -651,10 +669,13 @@ enum err outbox_replay_own(struct outbox *o, struct bytes body, uint64_t body_at
 				      .raw_at = body_at + (size_t)(raw.at - body.at),
 				      .raw_len = (uint32_t)raw.len};
 		bundle_hash(raw, &own.hash);
+		others = travelled(o, ops, count);
 		e = log_own(o->log, &own);
 	}
 	if (!e)
-		e = drop(o, ops, count);
+		e = drop(o, ops, count, &lacking);
+	if (!e && lacking > others)
+		e = fail(ERR_DAMAGED);
 	bundle_head_fini(&h);
 	vector_unref(vec);
 	free(ops);
