@@ -22,6 +22,7 @@ struct item {
 	uint8_t *at; /* encoded record; owned */
 	uint32_t len;
 	bool taken;
+	bool travelled; /* meanwhile it came in a bundle of another life of this device */
 };
 struct outbox {
 	struct kv *kv;
@@ -476,10 +477,32 @@ static enum err choose(struct outbox *o, uint32_t *count, size_t *bytes)
 	return e;
 }
 
-static void release(struct outbox *o)
+static enum err item_drop(struct outbox *o, struct item *i)
 {
-	for (uint32_t k = 0; k < o->count; k++)
-		o->items[k].taken = false;
+	struct step_key key;
+
+	item_key(&key, i);
+	enum err e = kv_del(o->kv, step_key_view(&key));
+	item_fini(i);
+	return e;
+}
+
+/* The bundle under way comes to nothing. */
+static enum err release(struct outbox *o)
+{
+	uint32_t kept = 0;
+	enum err e = ERR_OK;
+
+	for (uint32_t k = 0; k < o->count; k++) {
+		struct item *i = &o->items[k];
+		i->taken = false;
+		if (i->travelled && !e)
+			e = item_drop(o, i);
+		else
+			o->items[kept++] = *i;
+	}
+	o->count = kept;
+	return e;
 }
 
 /* The entries of vec that differ from those of prev; LOG_DELTA_GONE for what prev alone has.  Never
@@ -565,59 +588,53 @@ enum err outbox_publish(struct outbox *o, struct step *s, const struct outbox_po
 		return start_bundle(o, s, p);
 	o->stirred =
 		count != 0 || o->reach < o->count; /* else look when something comes or is sealed */
-	release(o);
-	return e;
+	enum err bad = release(o);
+	return e ? e : bad;
 }
 
-/* Drop the items of an own bundle, in its order, and their rows; *lacking: those that were not
- * there.
- */
-static enum err drop(struct outbox *o, const struct dot *ops, uint32_t count, uint32_t *lacking)
+/* Whether dot is the next of ops; those before it that are items no more have travelled. */
+static bool next_of(struct outbox *o, struct dot dot, const struct dot *ops, uint32_t count,
+		    uint32_t *at)
 {
-	uint32_t kept = 0, next = 0, gone = 0;
+	uint32_t k = *at;
+
+	while (k < count && dot_compare(dot, ops[k]) != 0 && log_applied_dot(o->log, ops[k]))
+		k++;
+	if (k == count || dot_compare(dot, ops[k]) != 0)
+		return false;
+	*at = k + 1;
+	return true;
+}
+
+/* Drop the items of an own bundle, which is not in the log yet, and their rows. */
+static enum err drop(struct outbox *o, const struct dot *ops, uint32_t count)
+{
+	uint32_t kept = 0, gone = 0;
 	enum err e = ERR_OK;
 
 	for (uint32_t k = 0; k < o->count; k++) {
 		struct item *i = &o->items[k];
-		uint32_t at = next;
-		while (at < count && dot_compare(i->dot, ops[at]) != 0)
-			at++;
-		if (at == count) {
+		if (!e && next_of(o, i->dot, ops, count, &gone))
+			e = item_drop(o, i);
+		else
 			o->items[kept++] = *i;
-			continue;
-		}
-		struct step_key key;
-		item_key(&key, i);
-		if (!e)
-			e = kv_del(o->kv, step_key_view(&key));
-		item_fini(i);
-		next = at + 1;
-		gone++;
 	}
 	o->count = kept;
-	*lacking = count - gone;
+	for (; gone < count && !e; gone++)
+		e = log_applied_dot(o->log, ops[gone]) ? ERR_OK : fail(ERR_DAMAGED);
 	return e;
 }
 
-/* One that is being sealed stays until it is. */
 bool outbox_travelled(struct outbox *o, struct dot dot)
 {
-	uint32_t lacking;
-
-	for (uint32_t k = 0; k < o->count; k++)
-		if (dot_compare(o->items[k].dot, dot) == 0)
-			return o->items[k].taken || drop(o, &dot, 1, &lacking) == ERR_OK;
+	for (uint32_t k = 0; k < o->count; k++) {
+		struct item *i = &o->items[k];
+		if (dot_compare(i->dot, dot) != 0 || i->travelled)
+			continue;
+		i->travelled = i->taken;
+		return i->taken || drop(o, &dot, 1) == ERR_OK;
+	}
 	return false;
-}
-
-/* How many were in a bundle of another life already: in a replay that took them from the outbox. */
-static uint32_t travelled(const struct outbox *o, const struct dot *ops, uint32_t count)
-{
-	uint32_t n = 0;
-
-	for (uint32_t k = 0; k < count; k++)
-		n += log_applied_dot(o->log, ops[k]);
-	return n;
 }
 
 /* The highest clock of what goes into a bundle. */
@@ -626,10 +643,9 @@ static uint64_t most_t(const struct outbox *o, const struct dot *ops, uint32_t c
 	uint64_t most = 0;
 
 	for (uint32_t k = 0, at = 0; k < o->count && at < count; k++) {
-		if (dot_compare(o->items[k].dot, ops[at]) != 0)
-			continue;
-		most = MAX(most, o->items[k].t);
-		at++;
+		bool match = dot_compare(o->items[k].dot, ops[at]) == 0;
+		most = match ? MAX(most, o->items[k].t) : most;
+		at += match;
 	}
 	return most;
 }
@@ -641,7 +657,6 @@ enum err outbox_replay_own(struct outbox *o, struct bytes body, uint64_t body_at
 	struct vector *vec;
 	struct bundle_head h = {0};
 	struct dot *ops = NULL;
-	uint32_t lacking = 0, others = 0;
 	enum err e = vector_decode(&r, &vec);
 
 	if (e)
@@ -669,13 +684,10 @@ enum err outbox_replay_own(struct outbox *o, struct bytes body, uint64_t body_at
 				      .raw_at = body_at + (size_t)(raw.at - body.at),
 				      .raw_len = (uint32_t)raw.len};
 		bundle_hash(raw, &own.hash);
-		others = travelled(o, ops, count);
-		e = log_own(o->log, &own);
+		e = drop(o, ops, count);
+		if (!e)
+			e = log_own(o->log, &own);
 	}
-	if (!e)
-		e = drop(o, ops, count, &lacking);
-	if (!e && lacking > others)
-		e = fail(ERR_DAMAGED);
 	bundle_head_fini(&h);
 	vector_unref(vec);
 	free(ops);
@@ -690,14 +702,12 @@ enum err outbox_sealed(struct outbox *o, struct step *s, enum err err, struct by
 	assert(o->busy);
 	o->busy = false;
 	o->stirred = true;
-	if (!err && o->bundle_inc != log_current(o->log)) {
-		release(o); /* a new incarnation has begun: in a bundle of that */
-		return ERR_OK;
-	}
+	if (!err && o->bundle_inc != log_current(o->log))
+		return release(o); /* a new incarnation has begun: in a bundle of that */
 	if (err) { /* as a rule the disk is full */
 		o->retry_usec = s->now + OUTBOX_RETRY_USEC;
-		release(o);
-		return err;
+		enum err bad = release(o);
+		return bad ? bad : err;
 	}
 	struct wr *w = step_entry(s, J_OWN, &mark);
 	size_t start = w->len;
