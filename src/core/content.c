@@ -378,8 +378,11 @@ enum err content_release(struct content *c, struct step *s, struct event *ev)
 		return fail(ERR_STALE);
 	f->opens--;
 	f->writers -= MIN(f->writers, (uint32_t)ev->file.write);
-	if (f->active && !f->writers)
+	bool last = f->active && !f->writers;
+	if (last && !ev->file.full)
 		return content_cut(c, s, f);
+	if (last)
+		content_note_due(c, s->now); /* cut by the first tick that there is room for */
 	content_settle(c, f);
 	return ERR_OK;
 }

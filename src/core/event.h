@@ -141,6 +141,7 @@ struct event {
 		struct {
 			uint64_t file;
 			bool write; /* as it was opened */
+			bool full; /* the disk: nothing is written; the cut is left to a tick */
 		} file;
 		struct {
 			uint64_t file, off, addr;

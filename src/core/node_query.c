@@ -218,6 +218,8 @@ bool node_writes(const struct event *ev)
 
 	if (kind == EV_TICK)
 		return !ev->tick.full;
+	if (kind == EV_RELEASE)
+		return !ev->file.full;
 	if (kind == EV_BUNDLE_SEALED)
 		return ev->bundle_sealed.err == ERR_OK;
 	return kind != EV_READ && kind != EV_READ_CANCEL && kind != EV_DOWN && kind != EV_WANT &&

@@ -24,12 +24,8 @@ static struct handle *handle_of(const struct fuse_file_info *fi)
 
 static void release_file(struct mount *m, uint64_t file, bool write)
 {
-	struct event ev = {.kind = EV_RELEASE};
-
-	ev.file.file = file;
-	ev.file.write = write;
 	/* The answer to a failed step would go to nobody; the host has reported it. */
-	(void)!host_step(m->host, &ev);
+	(void)!host_release(m->host, file, write);
 }
 
 void handles_close(struct mount *m, struct handle *h)

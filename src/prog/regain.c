@@ -490,7 +490,7 @@ static enum err read_all(struct host *h, const struct regain_version *rv, uint64
 enum exits regain_read(struct daemon *d, const struct regain_version *rv, int fd,
 		       struct folders_say *say)
 {
-	struct event ev = {.kind = EV_OPEN}, end = {.kind = EV_RELEASE};
+	struct event ev = {.kind = EV_OPEN};
 	const char *rest;
 	struct folder *f = tell_folder_at(d, rv->path, &rest, say);
 
@@ -504,8 +504,7 @@ enum exits regain_read(struct daemon *d, const struct regain_version *rv, int fd
 
 	if (!e) {
 		e = read_all(f->host, rv, ev.open.file, fd);
-		end.file.file = ev.open.file;
-		enum err e2 = host_step(f->host, &end);
+		enum err e2 = host_release(f->host, ev.open.file, false);
 
 		e = e ? e : e2;
 	}

@@ -184,6 +184,19 @@ enum err host_step(struct host *h, struct event *ev)
 	return e;
 }
 
+enum err host_release(struct host *h, uint64_t file, bool write)
+{
+	struct event ev = {.kind = EV_RELEASE};
+
+	ev.file.file = file;
+	ev.file.write = write;
+	enum err e = host_step(h, &ev);
+	if (e != ERR_NOSPC)
+		return e;
+	ev.file.full = true; /* nobody releases it a second time */
+	return host_step(h, &ev);
+}
+
 void host_lock(struct host *h)
 {
 	(void)pthread_mutex_lock(&h->lock);

@@ -59,6 +59,8 @@ bool host_settle(struct host *h, unsigned timeout_ms);
 
 /* Fills in now, wall and journal_at, steps, and carries out the actions. */
 enum err host_step(struct host *h, struct event *ev) MUST_USE;
+/* One EV_OPEN undone, on a full disk, too: then the version is cut when there is room again. */
+enum err host_release(struct host *h, uint64_t file, bool write) MUST_USE;
 void host_lock(struct host *h); /* for queries on host_node() */
 void host_unlock(struct host *h);
 struct node *host_node(struct host *h);

@@ -518,6 +518,53 @@ static void test_releases(void **state)
 	pair_fini(&p);
 }
 
+/* The last writer's release on a full disk writes nothing and is no less a release: the version is
+ * cut by the next tick, without the quiet time that a writer would have. */
+static void test_release_on_a_full_disk(void **state)
+{
+	struct event ev = {.kind = EV_RELEASE};
+	struct inode_id i;
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, ROLE_WRITER);
+	assert_int_equal(pair_make(&p.a, "f", &i), ERR_OK);
+	uint64_t f = pair_open(&p.a, i, true);
+	assert_int_equal(pair_write(&p.a, f, 0, TEXT("kept")), ERR_OK);
+	size_t written = p.a.journal.len;
+	ev.file.file = f;
+	ev.file.write = true;
+	ev.file.full = true;
+	assert_int_equal(node_room(p.a.node, &ev), 0);
+	assert_int_equal(pair_step(&p.a, &ev), ERR_OK);
+	assert_int_equal(p.a.journal.len, written);
+	assert_false(node_idle(p.a.node));
+	pair_wait(&p, 1);
+	pair_run(&p);
+	assert_true(node_idle(p.a.node));
+	assert_int_equal(pair_close(&p.a, f, true), ERR_STALE); /* it was counted once */
+	expect(&p.b, "f", TEXT("kept"));
+	pair_same(&p);
+	pair_fini(&p);
+}
+
+/* A reader's release needs no room either, and the file goes with it. */
+static void test_reader_released_on_a_full_disk(void **state)
+{
+	struct event ev = {.kind = EV_RELEASE};
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, ROLE_NONE);
+	struct inode_id i = pair_put(&p.a, "f", TEXT("x"));
+	ev.file.file = pair_open(&p.a, i, false);
+	ev.file.full = true;
+	assert_int_equal(node_room(p.a.node, &ev), 0);
+	assert_int_equal(pair_step(&p.a, &ev), ERR_OK);
+	assert_int_equal(pair_close(&p.a, ev.file.file, false), ERR_STALE);
+	pair_fini(&p);
+}
+
 /* ---- other versions ---- */
 
 /* A handle stays on the version it was opened on; what is written through it then is beside the
@@ -738,6 +785,8 @@ int main(void)
 		cmocka_unit_test(test_truncate_to_the_same_size),
 		cmocka_unit_test(test_equal_versions_are_no_news),
 		cmocka_unit_test(test_releases),
+		cmocka_unit_test(test_release_on_a_full_disk),
+		cmocka_unit_test(test_reader_released_on_a_full_disk),
 		cmocka_unit_test(test_a_stale_handle),
 		cmocka_unit_test(test_unsealed_stays_in_its_directory),
 		cmocka_unit_test(test_unsealed_survives_the_loss_of_its_name),
