@@ -46,8 +46,9 @@ static bool dead(long process)
 
 	(void)snprintf(path, sizeof(path), "/proc/%ld/stat", process);
 	auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT;
+	if (fd <
+	    0) /* a killed one that cannot end is still listed; this one is elsewhere, or gone */
+		return false;
 	if (read(fd, text, sizeof(text) - 1) <= 0)
 		return false;
 	const char *state = strrchr(text, ')');
