@@ -683,7 +683,7 @@ static enum err publish(struct node *n)
 				  .device = n->config.device.pub,
 				  .folder = n->config.folder};
 
-	if (!n->started || n->unsettled) /* a bundle under way would hold up the tree made again */
+	if (!n->started)
 		return ERR_OK;
 	p.all |= n->own_limited;
 	node_accept_head(n, &p.roster);
