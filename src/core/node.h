@@ -68,6 +68,8 @@ enum err node_load(struct node *n) MUST_USE;
  * writes nothing into the journal).  Queries see half a tree meanwhile.  Errors as node_replay().
  */
 bool node_wants_rebuild(const struct node *n);
+/* Whether the view stands where it should; if not it will be made again. */
+bool node_settled(const struct node *n);
 enum err node_rebuild_begin(struct node *n) MUST_USE;
 enum err node_rebuild_frame(struct node *n, uint64_t at, struct bytes payload,
 			    enum err (*open)(void *arg, struct bytes raw, struct bundle **ret),

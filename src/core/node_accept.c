@@ -181,6 +181,11 @@ void node_accept_look(struct node *n)
 	n->unsettled = !log_settled(n->log);
 }
 
+bool node_settled(const struct node *n)
+{
+	return !n->unsettled;
+}
+
 bool node_wants_rebuild(const struct node *n)
 {
 	return n->started && n->unsettled && !outbox_busy(n->outbox);

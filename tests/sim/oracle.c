@@ -454,7 +454,8 @@ void oracle_ends(struct simnode *n, bool clean)
 
 	if (clean && !node_idle(n->node))
 		world_fail(n->w, "node %u: stops though it is not idle", n->no);
-	b->known = view_digest(node_view(n->node), &b->digest) == ERR_OK;
+	/* If the tree is still to be made again, the start does that. */
+	b->known = node_settled(n->node) && view_digest(node_view(n->node), &b->digest) == ERR_OK;
 }
 
 void oracle_started(struct simnode *n, bool last)
