@@ -9,8 +9,8 @@
  * behind it, until a member accepts or rejects them in the roster.  The old tree is served
  * meanwhile.
  *
- * Each device decides for itself, and its decision stands in its journal.  What is counted is not
- * kept over a restart: then a device may go on for as much again.
+ * Each device that may write decides for itself, and its decision stands in its journal.  What is
+ * counted is not kept over a restart: then a device may go on for as much again.
  *
  * Rows: TABLE_STATE 'k', incarnation -> first bundle held, when (ms since 1970)
  */

@@ -67,15 +67,22 @@ static bool on_stood(void *arg, struct inode_id inode, const struct device_id *d
 	return !i || memcmp(&i->device, device, sizeof(*device)) != 0 || born.t >> 16 < since_ms;
 }
 
+/* A reader's brake might hold what no writer holds, and nobody could decide: so it holds nothing.
+ */
+static bool may_decide(const struct node *n)
+{
+	return roster_role(n->roster, &n->config.device.pub) >= ROLE_WRITER;
+}
+
 /* What a member admitted here found when it came, or somebody accepted, is not held again. */
 static enum err on_look(void *arg, struct step *s, const struct bundle *b, bool *hold)
 {
 	struct node *n = arg;
 
 	*hold = false;
-	if (memcmp(&b->head.device, &n->config.device.pub, sizeof(b->head.device)) == 0)
-		return ERR_OK; /* a restored store meets its own life, and could not decide about it
-				*/
+	if (!may_decide(n) ||
+	    memcmp(&b->head.device, &n->config.device.pub, sizeof(b->head.device)) == 0)
+		return ERR_OK; /* of its own is what a restored store meets */
 	if (roster_granted(n->roster, b->head.inc, true) >= b->head.seq)
 		return ERR_OK;
 	const struct brake_tree tree = {n, view_names(n->view), on_stood};
@@ -135,7 +142,8 @@ enum err node_accept_decided(struct node *n)
 	for (uint32_t k = brake_count(n->brake); k-- > 0 && !e;) {
 		const struct braked h = *brake_at(n->brake, k);
 		const struct log_inc *i = log_find(n->log, h.inc);
-		if ((i && on_limit(n, i) != UINT64_MAX) || on_granted(n, h.inc) >= h.from)
+		if (!may_decide(n) || (i && on_limit(n, i) != UINT64_MAX) ||
+		    on_granted(n, h.inc) >= h.from)
 			e = brake_release(n->brake, &n->step, h.inc);
 	}
 	return e;

@@ -351,6 +351,55 @@ static void test_slowly_is_no_mass_change(void **state)
 	pair_fini(&p);
 }
 
+/* A removes all there is, when it has stood for a while; B has a brake. */
+static void a_removes_all(struct pair *p, enum role role_of_b)
+{
+	char name[16];
+
+	pair_init(p, role_of_b);
+	p->b.config.brake = (struct brake_limits){.percent = 30, .files = LIMIT};
+	pair_unlink(p);
+	pair_stop(&p->b);
+	pair_start(&p->b, true);
+	pair_link(p);
+	for (unsigned k = 0; k < FILES; k++) {
+		name_of(k, name);
+		(void)pair_put(&p->a, name, bytes_text(name));
+	}
+	pair_run(p);
+	pair_wait(p, 11 * MINUTE);
+	for (unsigned k = 0; k < FILES; k++) {
+		name_of(k, name);
+		assert_int_equal(pair_unlink_name(&p->a, name), ERR_OK);
+		pair_run(p);
+	}
+}
+
+/* Who may not decide does not hold, or no longer: in a folder with one writer nobody could ever let
+ * it go on. */
+static void test_only_who_may_decide_holds(void **state)
+{
+	struct event ev = {.kind = EV_ADMIT};
+	struct node_aside held[4];
+	struct pair p;
+
+	(void)state;
+	a_removes_all(&p, ROLE_READER);
+	assert_int_equal(aside(&p.b, held), 0);
+	pair_same(&p);
+	pair_fini(&p);
+	a_removes_all(&p, ROLE_WRITER);
+	assert_int_equal(aside(&p.b, held), 1);
+	ev.member.what = MEMBER_ROLE;
+	ev.member.role = ROLE_READER;
+	ev.member.subject = p.b.config.device.pub;
+	assert_int_equal(pair_step(&p.a, &ev), ERR_OK);
+	pair_run(&p);
+	assert_int_equal(aside(&p.b, held), 0);
+	pair_same(&p);
+	pair_fini(&p);
+}
+
 /* Without a brake nothing is held, and below the number nothing is, whatever its share. */
 static void test_limits_are_both_needed(void **state)
 {
@@ -387,6 +436,7 @@ int main(void)
 		cmocka_unit_test(test_rejected_and_killed),
 		cmocka_unit_test(test_own_new_files_do_not_count),
 		cmocka_unit_test(test_slowly_is_no_mass_change),
+		cmocka_unit_test(test_only_who_may_decide_holds),
 		cmocka_unit_test(test_limits_are_both_needed),
 	};
 
