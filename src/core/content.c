@@ -244,10 +244,18 @@ enum err content_made(struct content *c, struct step *s, struct inode_id inode)
 enum err content_open(struct content *c, struct event *ev)
 {
 	struct file *f;
+
 	enum err e = file_get(c, ev->open.inode, &f);
 
 	if (e)
 		return e;
+	/* It lost its name since it was looked up, and nobody holds it: what was not sealed of it
+	 * is gone, and nothing was.  Whoever comes by a path finds what stands there now. */
+	if (!f->opens && !f->active && !f->sealing && f->manifest.len == 0 &&
+	    !view_is_shown(c->k.view, ev->open.inode)) {
+		content_settle(c, f);
+		return fail(ERR_STALE);
+	}
 	f->opens++;
 	f->writers += ev->open.write;
 	ev->open.file = f->no;

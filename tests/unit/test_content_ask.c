@@ -181,6 +181,34 @@ static void test_only_files_are_opened(void **state)
 	pair_fini(&p);
 }
 
+/*
+ * A file loses its name between a program's lookup and its open, and its bytes were never sealed:
+ * it has none any more, and the program must look again (it would read an empty file).
+ */
+static void test_opened_when_it_has_gone(void **state)
+{
+	struct event open = {.kind = EV_OPEN};
+	struct inode_id i;
+	struct pair p;
+
+	(void)state;
+	for (int over = 0; over < 2; over++) {
+		pair_init(&p, ROLE_NONE);
+		assert_int_equal(pair_make(&p.a, "f", &i), ERR_OK);
+		(void)pair_put(&p.a, "g", TEXT("new"));
+		uint64_t f = pair_open(&p.a, i, true);
+		assert_int_equal(pair_write(&p.a, f, 0, TEXT("old")), ERR_OK);
+		assert_int_equal(over ? pair_rename(&p.a, "g", "f") : pair_unlink_name(&p.a, "f"),
+				 ERR_OK);
+		uint64_t again = pair_open(&p.a, i, false); /* somebody holds it: it is there */
+		assert_int_equal(pair_close(&p.a, again, false), ERR_OK);
+		assert_int_equal(pair_close(&p.a, f, true), ERR_OK);
+		open.open.inode = i;
+		assert_int_equal(pair_step(&p.a, &open), ERR_STALE);
+		pair_fini(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +216,7 @@ int main(void)
 		cmocka_unit_test(test_works_by_number),
 		cmocka_unit_test(test_pieces_of_a_range),
 		cmocka_unit_test(test_only_files_are_opened),
+		cmocka_unit_test(test_opened_when_it_has_gone),
 	};
 
 	seal_use_fake(true);
