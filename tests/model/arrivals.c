@@ -235,7 +235,7 @@ static void decide(struct history *h, const char *what)
 	must(who != NULL, "a decision is about somebody");
 	for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
 		if (strncmp(what, kinds[k].word, (size_t)(who - what)) == 0)
-			h->decided.kind = kinds[k].kind;
+			h->decided.kind = (uint8_t)kinds[k].kind;
 	must(h->decided.kind != 0, "a kind of decision");
 	h->decided.role = h->decided.kind == MEMBER_ROLE ? ROLE_READER : 0;
 	h->subject = (size_t)(who[1] - 'A');

@@ -98,7 +98,7 @@ static void decide(char **arg, int args)
 	must(args > 2 && all.decisions_count < DECISIONS_MAX, "decide");
 	for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
 		if (strcmp(arg[1], kinds[k].word) == 0)
-			m.kind = kinds[k].kind;
+			m.kind = (uint8_t)kinds[k].kind;
 	m.role = m.kind == MEMBER_ROLE ? ROLE_READER : 0;
 	m.vec = vector_new(NULL, 0);
 	for (int k = 3; k < args; k++) {
