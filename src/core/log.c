@@ -390,9 +390,9 @@ enum err log_own(struct log *l, const struct log_own *o)
 		vector_unref(p.delta);
 		return later ? ERR_OK : fail(ERR_DAMAGED);
 	}
-	if (!e && !l->forks_count)
+	if (!l->forks_count)
 		vec = vector_ref(o->vec);
-	else if (!e)
+	else
 		e = whole_vector(p.before, p.delta, &vec);
 	if (!e)
 		e = own_placed(l, o, &p, vec);
@@ -681,13 +681,12 @@ enum err log_replay(struct log *l, struct step *s, struct bundle *take, uint64_t
 	enum err e = try_hold(l, s, NULL, take, raw_at);
 
 	l->replay = REPLAY_NOT;
-	bool later =
-		log_fork_pending(l); /* it is fed again when the fork is known from the start */
-	if (e == ERR_AGAIN) {
+	if (e == ERR_AGAIN)
 		bundle_free(take);
-		return later ? ERR_OK : fail(ERR_DAMAGED);
-	}
-	return e == ERR_EXIST && !later ? fail(ERR_DAMAGED) : e == ERR_EXIST ? ERR_OK : e;
+	if (e != ERR_AGAIN && e != ERR_EXIST)
+		return e;
+	/* It is fed again when the fork is known from the start. */
+	return log_fork_pending(l) ? ERR_OK : fail(ERR_DAMAGED);
 }
 
 enum err log_ready(struct log *l, struct step *s, const struct log_judge *j, bool *more)

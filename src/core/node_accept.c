@@ -165,12 +165,20 @@ enum err node_judge(void *arg, const struct bundle *b)
 	return ERR_OK;
 }
 
-/* Each fork is told of once. */
+/* Whose log it is: one that forked at its first bundle is known by its branches alone. */
+static const struct log_inc *forked(const struct node *n, const struct log_fork *f)
+{
+	const struct log_inc *i = log_find(n->log, f->at.inc);
+
+	return i ? i : log_find(n->log, f->mine);
+}
+
+/* Each fork is told of once, and at each start. */
 static void tell_forks(struct node *n)
 {
 	for (; n->forks_told < log_forks(n->log); n->forks_told++) {
 		const struct log_fork *f = log_fork_at(n->log, n->forks_told);
-		const struct log_inc *i = log_find(n->log, f->at.inc);
+		const struct log_inc *i = forked(n, f);
 		const struct roster_member *m = i ? roster_find(n->roster, &i->device) : NULL;
 		if (n->started)
 			step_report(
@@ -323,7 +331,7 @@ uint32_t node_forks(struct node *n, struct node_fork *ret, uint32_t max)
 
 	for (uint32_t k = 0; k < log_forks(n->log) && count < max; k++) {
 		const struct log_fork *f = log_fork_at(n->log, k);
-		const struct log_inc *i = log_find(n->log, f->mine ? f->mine : f->at.inc);
+		const struct log_inc *i = forked(n, f);
 		if (i)
 			ret[count++] = (struct node_fork){i->device, f->at};
 	}

@@ -46,10 +46,8 @@ static bool dead(long process)
 
 	(void)snprintf(path, sizeof(path), "/proc/%ld/stat", process);
 	auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd <
-	    0) /* a killed one that cannot end is still listed; this one is elsewhere, or gone */
-		return false;
-	if (read(fd, text, sizeof(text) - 1) <= 0)
+	/* A killed one that cannot end is still listed; one that is not is elsewhere, or gone. */
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
 		return false;
 	const char *state = strrchr(text, ')');
 	return state && state[1] == ' ' && (state[2] == 'Z' || state[2] == 'X');
@@ -79,6 +77,8 @@ enum err letgo(const struct paths *p, char *text, size_t len)
 	if (!process || !dead(process) || has_gone(p, 100)) /* as a rule it ends by itself */
 		return ERR_OK;
 	enum err e = conf_load(p->config, &c, text, len);
+	if (e)
+		return e;
 	for (size_t k = 0; !e && k < c.folder_count; k++) {
 		enum err bad = c.folders[k].mount[0]
 				       ? mount_abandon(c.folders[k].mount, why, sizeof(why))
@@ -92,8 +92,7 @@ enum err letgo(const struct paths *p, char *text, size_t len)
 			       process, c.folders[k].mount);
 		e = bad == ERR_NOENT ? ERR_OK : bad;
 	}
-	if (!e)
-		conf_free(&c);
+	conf_free(&c);
 	if (!e && !has_gone(p, LETGO_MS)) {
 		(void)snprintf(text, len,
 			       "the daemon (process %ld) was killed and has not ended: is one of "

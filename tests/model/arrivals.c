@@ -222,22 +222,12 @@ static void history_fini(struct history *h)
 /* "remove B 1" */
 static void decide(struct history *h, const char *what)
 {
-	static const struct {
-		const char *word;
-		enum member_kind kind;
-	} kinds[] = {{"remove", MEMBER_REMOVE},
-		     {"retire", MEMBER_RETIRE},
-		     {"reject", MEMBER_REJECT},
-		     {"reader", MEMBER_ROLE},
-		     {"accept", MEMBER_ACCEPT}};
 	const char *who = strchr(what, ' ');
 
 	must(who != NULL, "a decision is about somebody");
-	for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
-		if (strncmp(what, kinds[k].word, (size_t)(who - what)) == 0)
-			h->decided.kind = (uint8_t)kinds[k].kind;
-	must(h->decided.kind != 0, "a kind of decision");
-	h->decided.role = h->decided.kind == MEMBER_ROLE ? ROLE_READER : 0;
+	must(folder_decision((struct bytes){(const uint8_t *)what, (size_t)(who - what)},
+			     &h->decided),
+	     "a kind of decision");
 	h->subject = (size_t)(who[1] - 'A');
 	if (h->decided.kind != MEMBER_ACCEPT)
 		h->limit = strtoull(who + 2, NULL, 10);

@@ -129,6 +129,27 @@ void folder_bundle(struct folder *f, size_t who, struct bytes records, const str
 	wr_fini(&sealed);
 }
 
+bool folder_decision(struct bytes word, struct member_record *ret)
+{
+	static const struct {
+		const char *word;
+		enum member_kind kind;
+	} kinds[] = {{"remove", MEMBER_REMOVE},
+		     {"retire", MEMBER_RETIRE},
+		     {"reject", MEMBER_REJECT},
+		     {"reader", MEMBER_ROLE},
+		     {"accept", MEMBER_ACCEPT}};
+
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+		if (!bytes_equal(word, bytes_text(kinds[k].word)))
+			continue;
+		ret->kind = (uint8_t)kinds[k].kind;
+		ret->role = kinds[k].kind == MEMBER_ROLE ? ROLE_READER : ROLE_NONE;
+		return true;
+	}
+	return false;
+}
+
 void folder_decide(struct folder *f, const struct member_record *what, size_t who,
 		   struct wr *message)
 {

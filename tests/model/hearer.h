@@ -48,6 +48,8 @@ void folder_rewind(struct folder *f);
 /* The next bundle of a member; its records encoded, and all that it had seen. */
 void folder_bundle(struct folder *f, size_t who, struct bytes records, const struct vector *vec,
 		   struct wr *raw);
+/* What a word decides: kind and role.  False: there is no such decision. */
+bool folder_decision(struct bytes word, struct member_record *ret);
 /* A record of the founder's about a member, who knows of those before, as the message that brings
  * it. */
 void folder_decide(struct folder *f, const struct member_record *what, size_t who,

@@ -85,21 +85,10 @@ static size_t member(const char *name)
 
 static void decide(char **arg, int args)
 {
-	static const struct {
-		const char *word;
-		enum member_kind kind;
-	} kinds[] = {{"remove", MEMBER_REMOVE},
-		     {"retire", MEMBER_RETIRE},
-		     {"reject", MEMBER_REJECT},
-		     {"reader", MEMBER_ROLE},
-		     {"accept", MEMBER_ACCEPT}};
 	struct member_record m = {0};
 
 	must(args > 2 && all.decisions_count < DECISIONS_MAX, "decide");
-	for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
-		if (strcmp(arg[1], kinds[k].word) == 0)
-			m.kind = (uint8_t)kinds[k].kind;
-	m.role = m.kind == MEMBER_ROLE ? ROLE_READER : 0;
+	must(folder_decision(bytes_text(arg[1]), &m), "a kind of decision");
 	m.vec = vector_new(NULL, 0);
 	for (int k = 3; k < args; k++) {
 		const struct vector *less = m.vec;

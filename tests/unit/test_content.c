@@ -681,6 +681,19 @@ static void other_entry(struct side *s, const char *but, char name[NAME_BYTES_MA
 	assert_int_equal(found, 1);
 }
 
+/* A's version is not sealed when B's comes. */
+static void both_edit(struct pair *p, struct inode_id i)
+{
+	p->a.hold_seals = true;
+	uint64_t f = pair_open(&p->a, i, true);
+	assert_int_equal(pair_write(&p->a, f, 0, TEXT("mine")), ERR_OK);
+	assert_int_equal(pair_close(&p->a, f, true), ERR_OK);
+	f = pair_open(&p->b, i, true);
+	assert_int_equal(pair_write(&p->b, f, 0, TEXT("theirs")), ERR_OK);
+	assert_int_equal(pair_close(&p->b, f, true), ERR_OK);
+	pair_run(p);
+}
+
 /*
  * What A closed is not sealed yet when B's version comes and takes the name; A then removes that
  * name, or renames another file over it, having seen only B's: A's own stays, beside it, here and
@@ -698,14 +711,7 @@ static void test_unsealed_survives_the_loss_of_its_name(void **state)
 		if (over)
 			(void)pair_put(&p.a, "g", TEXT("another"));
 		pair_run(&p);
-		p.a.hold_seals = true;
-		uint64_t f = pair_open(&p.a, i, true);
-		assert_int_equal(pair_write(&p.a, f, 0, TEXT("mine")), ERR_OK);
-		assert_int_equal(pair_close(&p.a, f, true), ERR_OK);
-		f = pair_open(&p.b, i, true);
-		assert_int_equal(pair_write(&p.b, f, 0, TEXT("theirs")), ERR_OK);
-		assert_int_equal(pair_close(&p.b, f, true), ERR_OK);
-		pair_run(&p);
+		both_edit(&p, i);
 		expect(&p.a, "f", TEXT("theirs"));
 		assert_int_equal(over ? pair_rename(&p.a, "g", "f") : pair_unlink_name(&p.a, "f"),
 				 ERR_OK);
@@ -747,14 +753,7 @@ static void test_unsealed_stays_in_its_directory(void **state)
 	move.rename.from = move.rename.to = TEXT("f");
 	assert_int_equal(pair_step(&p.a, &move), ERR_OK);
 	pair_run(&p);
-	p.a.hold_seals = true;
-	uint64_t f = pair_open(&p.a, i, true);
-	assert_int_equal(pair_write(&p.a, f, 0, TEXT("mine")), ERR_OK);
-	assert_int_equal(pair_close(&p.a, f, true), ERR_OK);
-	f = pair_open(&p.b, i, true);
-	assert_int_equal(pair_write(&p.b, f, 0, TEXT("theirs")), ERR_OK);
-	assert_int_equal(pair_close(&p.b, f, true), ERR_OK);
-	pair_run(&p);
+	both_edit(&p, i);
 	unlink.name.dir = d;
 	unlink.name.name = TEXT("f");
 	assert_int_equal(pair_step(&p.a, &unlink), ERR_OK);
