@@ -15,7 +15,7 @@
  * the trunk; a stamp, if it is no later than the trunk's last.
  *
  * When a fork is found the view is made again (log_accept.c); until then the branch held is taken
- * for the log as before, and what would go on from there waits.
+ * for the log as before, and what goes on from the other waits.
  *
  * I1  forks has a row for each, and at most one fork for each log: the earliest
  */
